@@ -1,0 +1,1 @@
+"""Approval requests and the channels that bring people's decisions."""

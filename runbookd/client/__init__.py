@@ -1,0 +1,1 @@
+"""Talks to the daemon, and starts it when there is none."""

@@ -1,0 +1,1 @@
+"""The daemon: one place where commands enter, over a Unix socket."""

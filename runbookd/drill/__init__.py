@@ -1,0 +1,1 @@
+"""A rehearsal against a broken service and a Slack stand-in, both local."""

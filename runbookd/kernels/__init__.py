@@ -1,0 +1,1 @@
+"""Lanes: kernels, their sandbox, and the connectors through which they reach production."""

@@ -1,0 +1,1 @@
+"""Projects a record into a postmortem draft."""

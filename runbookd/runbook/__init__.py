@@ -1,0 +1,1 @@
+"""Runbooks: notebooks with runbookd metadata, validated and frozen."""

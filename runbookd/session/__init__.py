@@ -1,0 +1,1 @@
+"""One walk of one runbook: events to state, commands to events."""

@@ -1,0 +1,146 @@
+"""Configuration: ``runbookd.toml``, then ``RUNBOOKD_*`` variables; flags win over both.
+
+The file is the one that ``RUNBOOKD_CONFIG`` names, else ``runbookd.toml`` in the home, else in
+the platform's configuration folder. State lives in the home: ``RUNBOOKD_HOME``, by default the
+platform's state folder.
+"""
+
+import hashlib
+import os
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from runbookd.errors import SettingsError
+
+_SUN_PATH_MAX = 100
+
+
+class SlackSettings(BaseModel):
+    """How to reach Slack. Tokens come from the keyring unless they are given here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = "https://slack.com/api/"
+    bot_token: SecretStr | None = None
+    app_token: SecretStr | None = None
+    channel: str = ""
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RUNBOOKD_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    home: Path
+    runbooks: Path = Path("runbooks")
+    policies: Path = Path("policies")
+    socket: Path
+    slack: SlackSettings = SlackSettings()
+    idle_exit_s: int = 3600
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags first, then the environment, then the file."""
+        return (
+            init_settings,
+            env_settings,
+            TomlConfigSettingsSource(settings_cls, cls.model_config.get("toml_file")),
+        )
+
+    @property
+    def sessions(self) -> Path:
+        """The folder that holds one folder a session."""
+        return self.home / "sessions"
+
+    @property
+    def drill_home(self) -> Path:
+        """The home of the drill's own daemon, inside this one."""
+        return self.home / "drill"
+
+
+def default_home() -> Path:
+    """``RUNBOOKD_HOME``, or the platform's state folder."""
+    given = os.environ.get("RUNBOOKD_HOME")
+    return Path(given).absolute() if given else Path(platformdirs.user_state_dir("runbookd"))
+
+
+def config_file(home: Path) -> Path | None:
+    """The configuration file in force, or None."""
+    given = os.environ.get("RUNBOOKD_CONFIG")
+    if given:
+        if not Path(given).is_file():
+            raise SettingsError(
+                f"RUNBOOKD_CONFIG names {given}, which is not a file", "correct or unset it"
+            )
+        return Path(given)
+    folder = Path(platformdirs.user_config_dir("runbookd"))
+    for candidate in (home / "runbookd.toml", folder / "runbookd.toml"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def load_settings(home: Path | None = None, **flags: Any) -> Settings:
+    """The settings in force for ``home`` (default: :func:`default_home`).
+
+    Args:
+        home: the state folder; given by a flag or for a drill.
+        flags: values that win over file and environment; None means not given.
+
+    Raises:
+        SettingsError: a file that is not TOML, an unknown key, a wrong value.
+    """
+    home = (home or default_home()).absolute()
+    file = config_file(home)
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    values = {key: value for key, value in flags.items() if value is not None}
+    if "socket" not in values and "RUNBOOKD_SOCKET" not in os.environ:
+        values["socket"] = default_socket(home)
+    try:
+        found = FromFile(**{**values, "home": home})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"setting {key}: {first['msg'].lower()}",
+            f"look at {file}" if file else "look at the RUNBOOKD_* variables",
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file} is not TOML: {error}", "correct it") from None
+    absolute = {
+        name: getattr(found, name).absolute() for name in ("runbooks", "policies", "socket")
+    }
+    return found.model_copy(update=absolute)
+
+
+def default_socket(home: Path) -> Path:
+    """The socket's path: short (Unix sockets allow about 100 bytes), derived from the home."""
+    name = f"{hashlib.sha256(str(home).encode()).hexdigest()[:12]}.sock"
+    runtime = Path(platformdirs.user_runtime_dir("runbookd", ensure_exists=False))
+    path = runtime / name
+    if len(str(path)) > _SUN_PATH_MAX or not runtime.parent.is_dir():
+        path = Path(tempfile.gettempdir()) / f"runbookd-{os.getuid()}" / name
+    return path

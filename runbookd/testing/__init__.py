@@ -1,0 +1,1 @@
+"""Fakes and helpers for tests of runbooks and of runbookd itself."""
