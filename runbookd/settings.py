@@ -139,8 +139,9 @@ def load_settings(home: Path | None = None, **flags: Any) -> Settings:
 def default_socket(home: Path) -> Path:
     """The socket's path: short (Unix sockets allow about 100 bytes), derived from the home."""
     name = f"{hashlib.sha256(str(home).encode()).hexdigest()[:12]}.sock"
-    runtime = Path(platformdirs.user_runtime_dir("runbookd", ensure_exists=False))
-    path = runtime / name
-    if len(str(path)) > _SUN_PATH_MAX or not runtime.parent.is_dir():
-        path = Path(tempfile.gettempdir()) / f"runbookd-{os.getuid()}" / name
-    return path
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    if given:
+        path = Path(given) / "runbookd" / name
+        if len(str(path)) <= _SUN_PATH_MAX and Path(given).is_dir():
+            return path
+    return Path(tempfile.gettempdir()) / f"runbookd-{os.getuid()}" / name
