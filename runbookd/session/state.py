@@ -388,12 +388,12 @@ def _recovered(state: SessionState, event: Recovered, seq: int) -> SessionState:
     return replace(state, running=None, kernel=None, kernels_lost=lost)
 
 
-def _cell_changed(state: SessionState, cell: str | None, **changes: Any) -> SessionState:
+def _cell_changed(state: SessionState, cell: str | None, /, **changes: Any) -> SessionState:
     name = _cell(cell)
     return replace(state, cells={**state.cells, name: replace(state.cells[name], **changes)})
 
 
-def _request_changed(state: SessionState, name: str, **changes: Any) -> SessionState:
+def _request_changed(state: SessionState, name: str, /, **changes: Any) -> SessionState:
     changed = replace(state.requests[name], **changes)
     return replace(state, requests={**state.requests, name: changed})
 
