@@ -99,3 +99,15 @@ class SecretUnavailable(Unavailable):
 
 class RecordUnwritable(Unavailable):
     """The record could not be extended. Whatever needed recording must not happen."""
+
+
+def error_for(exit_code: int, message: str, hint: str = "") -> RunbookdError:
+    """The error of the given exit code: how an error crosses the API."""
+    kinds: dict[int, type[RunbookdError]] = {
+        1: CommandRefused,
+        2: InputError,
+        3: NotApproved,
+        4: RecordError,
+        5: Unavailable,
+    }
+    return kinds.get(exit_code, RunbookdError)(message, hint)

@@ -1,0 +1,92 @@
+"""Finds the daemon of a home, and starts one that outlives the terminal when there is none."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from runbookd.errors import DaemonUnavailable
+from runbookd.settings import Settings
+
+START_TIMEOUT_S = 30.0
+_POLL_S = 0.02
+
+
+async def ensure_daemon(settings: Settings, *, start: bool = True) -> None:
+    """Return once a daemon answers on the socket of ``settings``.
+
+    Raises:
+        DaemonUnavailable: none answers and none may or can be started; says why.
+    """
+    if await _answers(settings.socket):
+        return
+    if not start:
+        raise DaemonUnavailable(
+            f"no daemon serves {settings.home}", "start one with `runbookd serve`"
+        )
+    await _start(settings)
+
+
+async def _answers(socket: Path) -> bool:
+    try:
+        _, writer = await asyncio.open_unix_connection(str(socket))
+    except OSError:
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
+async def _start(settings: Settings) -> None:
+    log = settings.home / "log" / "daemon.err"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        output = log.open("ab")
+    except OSError as error:
+        raise DaemonUnavailable(
+            f"the home {settings.home} cannot be written: {error.strerror}",
+            "set RUNBOOKD_HOME to a folder that can",
+        ) from None
+    with output:
+        said_before = output.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "runbookd", "serve", "--on-demand"],
+            env=os.environ
+            | {
+                "RUNBOOKD_HOME": str(settings.home),
+                "RUNBOOKD_SOCKET": str(settings.socket),
+                "RUNBOOKD_RUNBOOKS": str(settings.runbooks),
+                "RUNBOOKD_POLICIES": str(settings.policies),
+            },
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if await _answers(settings.socket):
+            return
+        if process.poll() is not None:
+            # Another client may have started one at the same moment: then ours left again.
+            await asyncio.sleep(_POLL_S)
+            if await _answers(settings.socket):
+                return
+            raise DaemonUnavailable(_last_words(log, said_before), f"more is in {log}")
+        await asyncio.sleep(_POLL_S)
+    raise DaemonUnavailable(
+        f"the daemon did not answer within {START_TIMEOUT_S:.0f} s", f"see {log}"
+    )
+
+
+def _last_words(log: Path, start: int) -> str:
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    said = lines[-1].removeprefix("runbookd: ") if lines else "it said nothing"
+    return f"the daemon could not start: {said}"
