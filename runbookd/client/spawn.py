@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -53,26 +52,23 @@ async def _start(settings: Settings) -> None:
         ) from None
     with output:
         said_before = output.tell()
-        process = subprocess.Popen(
+        # Not subprocess: the daemon outlives us, which is nothing that Popen wants to hear.
+        pid = os.posix_spawn(  # noqa: ASYNC221 - returns at once
+            sys.executable,
             [sys.executable, "-m", "runbookd", "serve", "--on-demand"],
-            env=os.environ
-            | {
-                "RUNBOOKD_HOME": str(settings.home),
-                "RUNBOOKD_SOCKET": str(settings.socket),
-                "RUNBOOKD_RUNBOOKS": str(settings.runbooks),
-                "RUNBOOKD_POLICIES": str(settings.policies),
-            },
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=output,
-            start_new_session=True,
+            os.environ | _environment(settings),
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, output.fileno(), 1),
+                (os.POSIX_SPAWN_DUP2, output.fileno(), 2),
+            ],
+            setsid=True,
         )
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if await _answers(settings.socket):
             return
-        if process.poll() is not None:
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:  # noqa: ASYNC222 - does not wait
             # Another client may have started one at the same moment: then ours left again.
             await asyncio.sleep(_POLL_S)
             if await _answers(settings.socket):
@@ -82,6 +78,15 @@ async def _start(settings: Settings) -> None:
     raise DaemonUnavailable(
         f"the daemon did not answer within {START_TIMEOUT_S:.0f} s", f"see {log}"
     )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        "RUNBOOKD_HOME": str(settings.home),
+        "RUNBOOKD_SOCKET": str(settings.socket),
+        "RUNBOOKD_RUNBOOKS": str(settings.runbooks),
+        "RUNBOOKD_POLICIES": str(settings.policies),
+    }
 
 
 def _last_words(log: Path, start: int) -> str:

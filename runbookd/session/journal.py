@@ -1,0 +1,144 @@
+"""A session's record while it grows: append, fold, tell everyone who follows.
+
+The only way to change a session is :meth:`Journal.append`. It returns when the lines are on disk
+and the state has moved on; readers see lines in the order of the record and never one that is not
+durable.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from runbookd.errors import RecordUnwritable
+from runbookd.events import DAEMON, Actor, Checkpointed, Event, Recorded
+from runbookd.session.state import SessionState, fold
+
+_READ_LINES = 500
+
+
+class Blobs(Protocol):
+    """A content-addressed store: what :class:`runbookd.record.blobs.BlobStore` does."""
+
+    def put(self, data: bytes) -> str:
+        """Store ``data`` durably and return its digest."""
+        ...
+
+
+class Writer(Protocol):
+    """The part of :class:`runbookd.record.writer.RecordWriter` that a session needs."""
+
+    @property
+    def size(self) -> int:
+        """How many lines are durable."""
+        ...
+
+    @property
+    def failed(self) -> bool:
+        """Whether the record can no longer be extended."""
+        ...
+
+    async def append(self, *events: Event, actor: Actor) -> list[Recorded]:
+        """Append; return once durable."""
+        ...
+
+    async def checkpoint(self) -> Recorded | None:
+        """Append a checkpoint line."""
+        ...
+
+
+class Journal:
+    """The record and the state of one session.
+
+    Args:
+        writer: the record's writer; nobody else may append to it.
+        file: ``record.jsonl``, for those who follow.
+        state: the state after the lines that are there already.
+    """
+
+    def __init__(self, writer: Writer, file: Path, state: SessionState | None = None) -> None:
+        self._writer = writer
+        self._file = file
+        self._changed = asyncio.Event()
+        self._since_checkpoint = 0
+        self._ended = False
+        self.state = state or SessionState()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the record is beyond repair for this process."""
+        return self._writer.failed
+
+    @property
+    def since_checkpoint(self) -> int:
+        """How many lines no checkpoint covers yet."""
+        return self._since_checkpoint
+
+    async def append(self, *events: Event, actor: Actor = DAEMON) -> list[Recorded]:
+        """Record ``events`` together, durably, and fold them.
+
+        Raises:
+            RecordUnwritable: they are not in the record, so what they announce must not happen.
+        """
+        try:
+            lines = await self._writer.append(*events, actor=actor)
+        except RecordUnwritable:
+            self._wake()
+            raise
+        self._take(lines)
+        return lines
+
+    async def checkpoint(self) -> str:
+        """Sign what is there; return the signed note. No new line when nothing was added."""
+        if self._since_checkpoint or not self.state.checkpoint:
+            line = await self._writer.checkpoint()
+            if line is not None:
+                self._take([line])
+        return self.state.checkpoint
+
+    def _take(self, lines: Sequence[Recorded]) -> None:
+        for line in lines:
+            self.state = fold(self.state, line)
+            if isinstance(line.event, Checkpointed):
+                self._since_checkpoint = 0
+            else:
+                self._since_checkpoint += 1
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def end(self) -> None:
+        """Nothing more will come: let everyone who follows finish."""
+        self._ended = True
+        self._wake()
+
+    async def changed(self, timeout_s: float | None = None) -> None:
+        """Return when a line was added, the record failed or ended, or the time is over."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    async def follow(self, start: int = 0, *, live: bool = True) -> AsyncIterator[bytes]:
+        """The record's lines from number ``start``, in pieces that end at the end of a line.
+
+        With ``live`` it goes on until the session is closed or :meth:`end` was called.
+        """
+        seq = 0
+        with await asyncio.to_thread(self._file.open, "rb") as file:
+            while True:
+                changed = self._changed
+                # Only as many lines as are durable: what stands behind them may be half a line.
+                while count := min(self.state.seq - seq, _READ_LINES):
+                    lines = await asyncio.to_thread(lambda n=count: list(islice(file, n)))
+                    wanted = lines[max(0, start - seq) :]
+                    seq += count
+                    if wanted:
+                        yield b"".join(wanted)
+                if not live or self._ended or self.state.closed or self.failed:
+                    return
+                await changed.wait()
