@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from runbookd.errors import RecordUnwritable
 from runbookd.events import DAEMON, Actor, Checkpointed, Event, Recorded
@@ -134,7 +134,7 @@ class Journal:
                 changed = self._changed
                 # Only as many lines as are durable: what stands behind them may be half a line.
                 while count := min(self.state.seq - seq, _READ_LINES):
-                    lines = await asyncio.to_thread(lambda n=count: list(islice(file, n)))
+                    lines = await asyncio.to_thread(_read, file, count)
                     wanted = lines[max(0, start - seq) :]
                     seq += count
                     if wanted:
@@ -142,3 +142,7 @@ class Journal:
                 if not live or self._ended or self.state.closed or self.failed:
                     return
                 await changed.wait()
+
+
+def _read(file: BinaryIO, count: int) -> list[bytes]:
+    return list(islice(file, count))
