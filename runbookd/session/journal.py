@@ -21,7 +21,7 @@ _READ_LINES = 500
 class Blobs(Protocol):
     """A content-addressed store: what :class:`runbookd.record.blobs.BlobStore` does."""
 
-    def put(self, data: bytes) -> str:
+    async def put(self, data: bytes) -> str:
         """Store ``data`` durably and return its digest."""
         ...
 

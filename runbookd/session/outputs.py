@@ -1,0 +1,107 @@
+"""From what a kernel says to what the record holds: redacted first, in line when short."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from runbookd.events import CellOutput, Content, OutputChannel, OutputData
+from runbookd.session.journal import Blobs, Journal
+
+INLINE_BYTES = 16 * 1024
+"""Longer contents become blobs."""
+
+_STREAMS: tuple[OutputChannel, ...] = ("stdout", "stderr")
+
+
+class StreamRedactor(Protocol):
+    """Redacts a text that comes in pieces."""
+
+    def feed(self, text: str) -> str:
+        """What may be shown already."""
+        ...
+
+    def flush(self) -> str:
+        """What was held back."""
+        ...
+
+
+class Redactor(Protocol):
+    """Takes secrets out of text; :class:`runbookd.record.redaction.Redactor` does."""
+
+    def text(self, text: str) -> tuple[str, tuple[str, ...]]:
+        """The text without secrets, and the rules that fired."""
+        ...
+
+    def stream(self) -> StreamRedactor:
+        """For a text that comes in pieces."""
+        ...
+
+
+class OutputSink:
+    """Records the output of one execution.
+
+    Args:
+        limit: bytes after which nothing more is recorded; :attr:`overflowed` then says so.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        blobs: Blobs,
+        redactor: Redactor,
+        *,
+        execution: str,
+        cell: str | None,
+        request: str | None,
+        limit: int,
+    ) -> None:
+        self._journal = journal
+        self._blobs = blobs
+        self._redactor = redactor
+        self._execution = execution
+        self._cell = cell
+        self._request = request
+        self._left = limit
+        self._streams = {channel: redactor.stream() for channel in _STREAMS}
+        self.overflowed = False
+
+    async def take(self, channel: OutputChannel, mimes: Mapping[str, str | bytes]) -> None:
+        """Record one output; several ``mimes`` are representations of the same thing."""
+        if self.overflowed:
+            return
+        size = sum(len(value) for value in mimes.values())
+        if size > self._left:
+            self.overflowed = True
+            await self._record("stderr", {"text/plain": "[runbookd: the output limit is reached]"})
+            return
+        self._left -= size
+        if channel in self._streams:
+            text = self._streams[channel].feed(_text(mimes.get("text/plain", "")))
+            if text:
+                await self._record(channel, {"text/plain": text})
+            return
+        await self._record(channel, {mime: self._clean(value) for mime, value in mimes.items()})
+
+    async def finish(self) -> None:
+        """Record what the redactor held back."""
+        for channel, stream in self._streams.items():
+            text = stream.flush()
+            if text and not self.overflowed:
+                await self._record(channel, {"text/plain": text})
+
+    def _clean(self, value: str | bytes) -> str | bytes:
+        return value if isinstance(value, bytes) else self._redactor.text(value)[0]
+
+    async def _record(self, channel: OutputChannel, mimes: Mapping[str, str | bytes]) -> None:
+        contents = tuple([await self._content(mime, value) for mime, value in mimes.items()])
+        data = OutputData(execution=self._execution, channel=channel, contents=contents)
+        await self._journal.append(CellOutput(cell=self._cell, request=self._request, data=data))
+
+    async def _content(self, mime: str, value: str | bytes) -> Content:
+        raw = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
+        if isinstance(value, str) and len(raw) <= INLINE_BYTES:
+            return Content(mime=mime, bytes=len(raw), text=value)
+        return Content(mime=mime, bytes=len(raw), blob=await self._blobs.put(raw))
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
