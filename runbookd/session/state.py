@@ -173,9 +173,13 @@ class SessionState:
         return tuple(name for name in needed if self.cells[name].mark != "done")
 
     def next_cell(self) -> str | None:
-        """The first cell that is neither done nor skipped, or None when the walk is through."""
+        """The first cell that is neither done nor skipped, or None when the walk is through.
+
+        A cell that is there to roll another one back is no step of its own.
+        """
+        rollbacks = {cell.plan.rollback for cell in self.cells.values()}
         for name, cell in self.cells.items():
-            if cell.mark not in {"done", "skipped"}:
+            if cell.mark not in {"done", "skipped"} and name not in rollbacks:
                 return name
         return None
 

@@ -1,0 +1,134 @@
+"""Walks a session from the first step to the last without a screen. Gates stay gates."""
+
+import asyncio
+from dataclasses import dataclass
+
+from runbookd.api import CloseSession, Interrupt, RevokeRequest, RunCell, SkipCell
+from runbookd.client.client import DaemonClient
+from runbookd.client.follow import Follower, OnLine, following
+from runbookd.errors import RunbookdError
+from runbookd.session.state import OPEN_REQUEST
+
+HEADLESS_SKIP = "headless run: nobody is here to do this step"
+_CLEANUP_S = 15.0
+
+
+@dataclass(frozen=True)
+class Walked:
+    """How a headless walk ended. ``exit_code`` is one of the design's; ``said`` one sentence."""
+
+    session: str
+    exit_code: int
+    said: str
+
+
+async def walk(
+    client: DaemonClient,
+    session: str,
+    *,
+    keep_going: bool = False,
+    approval_timeout_s: float | None = None,
+    on_line: OnLine = lambda _: None,
+) -> Walked:
+    """Run every step of ``session`` in order, then close it.
+
+    Args:
+        client: the daemon.
+        session: an open session that this person drives.
+        keep_going: go on after a failed read-only cell.
+        approval_timeout_s: give up a pending approval after this long, besides its own expiry.
+        on_line: is shown every recorded line, as it comes.
+    """
+    async with following(client, session, on_line) as follower:
+        try:
+            walked = await _steps(client, session, follower, keep_going, approval_timeout_s)
+        except BaseException:
+            await _clean_up(client, session, follower)
+            raise
+        await client.command(session, CloseSession(reason=walked.said))
+        await follower.until(lambda state: state.closed)
+        return walked
+
+
+async def _steps(
+    client: DaemonClient,
+    session: str,
+    follower: Follower,
+    keep_going: bool,
+    approval_timeout_s: float | None,
+) -> Walked:
+    rollbacks = {cell.plan.rollback for cell in follower.state.cells.values()}
+    failed: list[str] = []
+    for name, cell in list(follower.state.cells.items()):
+        if name in rollbacks:
+            continue
+        title = cell.plan.title
+        if cell.plan.mode == "manual":
+            await client.command(session, SkipCell(cell=name, reason=HEADLESS_SKIP))
+            continue
+        if cell.plan.mode == "gated":
+            refusal = await _approval(client, session, follower, name, approval_timeout_s)
+            if refusal:
+                return Walked(session, 3, f"{title!r} {refusal}")
+        try:
+            accepted = await client.command(session, RunCell(cell=name))
+        except RunbookdError as error:
+            if error.exit_code == 3:
+                return Walked(session, 3, f"{title!r} was not run: {error.message}")
+            if keep_going and error.exit_code == 1:
+                failed.append(title)
+                continue
+            return Walked(session, error.exit_code, f"{title!r} was not run: {error}")
+        execution = accepted.execution or ""
+        await follower.until(
+            lambda state, run=execution: (  # type: ignore[misc]
+                run in state.executions and state.executions[run].status is not None
+            )
+        )
+        status = follower.state.executions[execution].status
+        if status != "ok":
+            failed.append(title)
+            if cell.plan.mode == "gated" or not keep_going:
+                return Walked(session, 1, f"{title!r} ended with {status}")
+    if failed:
+        return Walked(session, 1, f"failed: {', '.join(failed)}")
+    return Walked(session, 0, "all steps are done")
+
+
+async def _approval(
+    client: DaemonClient,
+    session: str,
+    follower: Follower,
+    cell: str,
+    timeout_s: float | None,
+) -> str:
+    """Ask for approval and wait for it; the empty string once approved, else what happened."""
+    accepted = await client.command(session, RunCell(cell=cell))
+    request = accepted.request or ""
+    decided = await follower.until(
+        lambda state: request in state.requests and state.requests[request].state != "pending",
+        timeout_s,
+    )
+    if not decided:
+        await client.command(session, RevokeRequest(request=request, reason="not decided in time"))
+        return f"was not approved within {timeout_s:.0f} s"
+    asked = follower.state.requests[request]
+    if asked.state == "approved":
+        return ""
+    return f"was {asked.state}" + (f" by {asked.decided_by}" if asked.decided_by else "")
+
+
+async def _clean_up(client: DaemonClient, session: str, follower: Follower) -> None:
+    """After Ctrl-C or a fault: stop what runs, take back what is asked, close. Best effort."""
+    try:
+        async with asyncio.timeout(_CLEANUP_S):
+            for asked in follower.state.requests.values():
+                if asked.state in OPEN_REQUEST:
+                    revoke = RevokeRequest(request=asked.id, reason="the headless run ended")
+                    await client.command(session, revoke)
+            if follower.state.running:
+                await client.command(session, Interrupt())
+                await follower.until(lambda state: state.running is None)
+            await client.command(session, CloseSession(reason="the headless run was broken off"))
+    except (RunbookdError, TimeoutError):
+        return
