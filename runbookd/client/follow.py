@@ -57,10 +57,14 @@ async def following(
 ) -> AsyncIterator[Follower]:
     """A :class:`Follower` of ``session`` that is fed while the block runs."""
     follower = Follower()
-    async with asyncio.TaskGroup() as tasks:
-        feeding = tasks.create_task(follower.feed(client.events(session), on_line))
-        try:
-            await follower.until(lambda state: state.seq > 0)
-            yield follower
-        finally:
-            feeding.cancel()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            feeding = tasks.create_task(follower.feed(client.events(session), on_line))
+            try:
+                await follower.until(lambda state: state.seq > 0)
+                yield follower
+            finally:
+                feeding.cancel()
+    except BaseExceptionGroup as group:
+        # The stream's own error explains the block's; a single one needs no group.
+        raise group.exceptions[0] from None

@@ -71,7 +71,7 @@ async def _steps(
             if refusal:
                 return Walked(session, 3, f"{title!r} {refusal}")
         try:
-            accepted = await client.command(session, RunCell(cell=name))
+            execution = await _run(client, session, follower, name)
         except RunbookdError as error:
             if error.exit_code == 3:
                 return Walked(session, 3, f"{title!r} was not run: {error.message}")
@@ -79,13 +79,7 @@ async def _steps(
                 failed.append(title)
                 continue
             return Walked(session, error.exit_code, f"{title!r} was not run: {error}")
-        execution = accepted.execution or ""
-        await follower.until(
-            lambda state, run=execution: (  # type: ignore[misc]
-                run in state.executions and state.executions[run].status is not None
-            )
-        )
-        status = follower.state.executions[execution].status
+        status = await _status(follower, execution)
         if status != "ok":
             failed.append(title)
             if cell.plan.mode == "gated" or not keep_going:
@@ -93,6 +87,24 @@ async def _steps(
     if failed:
         return Walked(session, 1, f"failed: {', '.join(failed)}")
     return Walked(session, 0, "all steps are done")
+
+
+async def _run(client: DaemonClient, session: str, follower: Follower, cell: str) -> str:
+    """Start ``cell``, unless its policy had it run at the moment of approval; its execution."""
+    asked = follower.state.request_of(cell)
+    if asked is not None and asked.execution is not None:
+        return asked.execution
+    accepted = await client.command(session, RunCell(cell=cell))
+    return accepted.execution or ""
+
+
+async def _status(follower: Follower, execution: str) -> str:
+    await follower.until(
+        lambda state: (
+            execution in state.executions and state.executions[execution].status is not None
+        )
+    )
+    return follower.state.executions[execution].status or "unknown"
 
 
 async def _approval(
@@ -113,7 +125,7 @@ async def _approval(
         await client.command(session, RevokeRequest(request=request, reason="not decided in time"))
         return f"was not approved within {timeout_s:.0f} s"
     asked = follower.state.requests[request]
-    if asked.state == "approved":
+    if asked.state in {"approved", "executing", "done", "failed"}:
         return ""
     return f"was {asked.state}" + (f" by {asked.decided_by}" if asked.decided_by else "")
 

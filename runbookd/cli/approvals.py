@@ -1,0 +1,89 @@
+"""``runbookd approvals``, ``approve`` and ``deny``: the console channel."""
+
+import sys
+
+import click
+
+from runbookd.api import ApprovalInfo, Decided, Decision
+from runbookd.cli.common import json_option, print_json, with_client
+from runbookd.errors import InputError, NotApproved
+from runbookd.settings import Settings, load_settings
+from runbookd.visible import visible
+
+
+@click.command("approvals", epilog="Example: runbookd approvals")
+@json_option
+def approvals_command(as_json: bool) -> None:
+    """Show the requests that wait for a decision: exactly what would run, with which values."""
+    found = [info for _, info in _pending()]
+    if as_json:
+        print_json([info.model_dump(mode="json") for info in found])
+        return
+    if not found:
+        click.echo("no request waits for a decision", err=True)
+    for info in found:
+        _show(info)
+
+
+@click.command("approve", epilog="Example: runbookd approve 3f9a1c42")
+@click.argument("request_id", metavar="ID")
+@click.option("--reason", default="", help="Goes into the record.")
+@json_option
+def approve_command(request_id: str, reason: str, as_json: bool) -> None:
+    """Approve request ID, as the OS user who runs this. ID: the request's id or its 8 digits."""
+    _decide(request_id, Decision(decision="approve", reason=reason), as_json)
+
+
+@click.command("deny", epilog='Example: runbookd deny 3f9a1c42 --reason "wrong pool"')
+@click.argument("request_id", metavar="ID")
+@click.option("--reason", required=True, help="Goes into the record and to the requester.")
+@json_option
+def deny_command(request_id: str, reason: str, as_json: bool) -> None:
+    """Deny request ID, as the OS user who runs this. ID: the request's id or its 8 digits."""
+    if not reason.strip():
+        raise InputError("a denial wants a reason", "give one with --reason")
+    _decide(request_id, Decision(decision="deny", reason=reason), as_json)
+
+
+def _decide(request_id: str, decision: Decision, as_json: bool) -> None:
+    fitting = [
+        (settings, info)
+        for settings, info in _pending()
+        if request_id in {info.id, info.fingerprint, info.digest}
+    ]
+    if len(fitting) != 1:
+        raise InputError(
+            f"no pending request is called {request_id!r}", "`runbookd approvals` shows them"
+        )
+    settings, info = fitting[0]
+    if sys.stdin.isatty() and not as_json:
+        # A person decides: show what would run, and let nothing typed ahead decide it.
+        _show(info)
+        click.confirm(f"{decision.decision.capitalize()} {info.fingerprint}?", abort=True)
+    decided: Decided = with_client(lambda client: client.decide(info.id, decision), settings)
+    if as_json:
+        print_json(decided.model_dump(mode="json"))
+    if not decided.accepted:
+        raise NotApproved(f"not counted: {decided.reason}", f"the request is {decided.state}")
+    if not as_json:
+        click.echo(f"{info.fingerprint} is {decided.state}")
+
+
+def _pending() -> list[tuple[Settings, ApprovalInfo]]:
+    settings = load_settings()
+    drill = load_settings(settings.drill_home)
+    found = [(settings, info) for info in with_client(lambda c: c.approvals(), settings)]
+    if drill.socket.exists():
+        found += [(drill, info) for info in with_client(lambda c: c.approvals(), drill)]
+    return found
+
+
+def _show(info: ApprovalInfo) -> None:
+    click.echo(f"{info.fingerprint}  {visible(info.title)}   (request {info.id})")
+    click.echo(f"  asked by {info.requester}, expires {info.expires_at}")
+    have = f"; approved so far by {', '.join(info.approved_by)}" if info.approved_by else ""
+    click.echo(f"  {info.quorum} of {', '.join(info.groups) or 'nobody'} must approve{have}")
+    for name, value in info.inputs.items():
+        click.echo(f"  {name} = {visible(value)}")
+    for line in visible(info.source).splitlines():
+        click.echo(f"  | {line}")
