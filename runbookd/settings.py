@@ -3,6 +3,9 @@
 The file is the one that ``RUNBOOKD_CONFIG`` names, else ``runbookd.toml`` in the home, else in
 the platform's configuration folder. State lives in the home: ``RUNBOOKD_HOME``, by default the
 platform's state folder.
+
+A home whose file says ``isolated = true`` (a drill's) takes nothing from the environment: no
+variable that is meant for the real daemon can reach it, a Slack token least of all.
 """
 
 import hashlib
@@ -49,23 +52,9 @@ class Settings(BaseSettings):
     policies: Path = Path("policies")
     socket: Path
     slack: SlackSettings = SlackSettings()
+    socket_group: str | None = None
     idle_exit_s: int = 3600
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags first, then the environment, then the file."""
-        return (
-            init_settings,
-            env_settings,
-            TomlConfigSettingsSource(settings_cls, cls.model_config.get("toml_file")),
-        )
+    isolated: bool = False
 
     @property
     def sessions(self) -> Path:
@@ -76,6 +65,13 @@ class Settings(BaseSettings):
     def drill_home(self) -> Path:
         """The home of the drill's own daemon, inside this one."""
         return self.home / "drill"
+
+
+def _says_isolated(file: Path) -> bool:
+    try:
+        return tomllib.loads(file.read_text("utf-8")).get("isolated") is True
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return False
 
 
 def default_home() -> Path:
@@ -111,13 +107,29 @@ def load_settings(home: Path | None = None, **flags: Any) -> Settings:
         SettingsError: a file that is not TOML, an unknown key, a wrong value.
     """
     home = (home or default_home()).absolute()
-    file = config_file(home)
+    own = home / "runbookd.toml"
+    isolated = _says_isolated(own)
+    file = own if isolated else config_file(home)
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=file)
 
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            from_file = TomlConfigSettingsSource(settings_cls, file)
+            if isolated:
+                return (init_settings, from_file)
+            return (init_settings, env_settings, from_file)
+
     values = {key: value for key, value in flags.items() if value is not None}
-    if "socket" not in values and "RUNBOOKD_SOCKET" not in os.environ:
+    if isolated or ("socket" not in values and "RUNBOOKD_SOCKET" not in os.environ):
         values["socket"] = default_socket(home)
     try:
         found = FromFile(**{**values, "home": home})

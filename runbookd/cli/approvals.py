@@ -5,9 +5,9 @@ import sys
 import click
 
 from runbookd.api import ApprovalInfo, Decided, Decision
-from runbookd.cli.common import json_option, print_json, with_client
+from runbookd.cli.common import homes_to_ask, json_option, print_json, with_client
 from runbookd.errors import InputError, NotApproved
-from runbookd.settings import Settings, load_settings
+from runbookd.settings import Settings
 from runbookd.visible import visible
 
 
@@ -70,12 +70,11 @@ def _decide(request_id: str, decision: Decision, as_json: bool) -> None:
 
 
 def _pending() -> list[tuple[Settings, ApprovalInfo]]:
-    settings = load_settings()
-    drill = load_settings(settings.drill_home)
-    found = [(settings, info) for info in with_client(lambda c: c.approvals(), settings)]
-    if drill.socket.exists():
-        found += [(drill, info) for info in with_client(lambda c: c.approvals(), drill)]
-    return found
+    return [
+        (home, info)
+        for home in homes_to_ask()
+        for info in with_client(lambda client: client.approvals(), home)
+    ]
 
 
 def _show(info: ApprovalInfo) -> None:

@@ -36,6 +36,19 @@ def with_client(
     return asyncio.run(connected())
 
 
+def homes() -> tuple[Settings, ...]:
+    """The home, and the drill's inside it once there was a drill."""
+    settings = load_settings()
+    if (settings.drill_home / "runbookd.toml").is_file():
+        return (settings, load_settings(settings.drill_home))
+    return (settings,)
+
+
+def homes_to_ask() -> tuple[Settings, ...]:
+    """:func:`homes`, but the drill's only while it runs: looking must not start a rehearsal."""
+    return tuple(home for home in homes() if not home.isolated or home.socket.exists())
+
+
 def find_session(name: str) -> tuple[Settings, Path]:
     """The folder of a session, looked for in the home and in the drill's home inside it.
 
@@ -48,9 +61,8 @@ def find_session(name: str) -> tuple[Settings, Path]:
     Raises:
         InputError: none or several fit.
     """
-    settings = load_settings()
     found: list[tuple[Settings, Path]] = []
-    for home in (settings, load_settings(settings.drill_home)):
+    for home in homes():
         exact = home.sessions / name
         if name and exact.parent == home.sessions and exact.is_dir():
             return home, exact

@@ -8,7 +8,7 @@ from runbookd.errors import InputError
 
 @click.command(
     "completion",
-    epilog="Example: runbookd completion bash > ~/.local/share/bash-completion/completions/runbookd",
+    epilog='Example: eval "$(runbookd completion bash)"',
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context

@@ -3,19 +3,25 @@
 import click
 
 from runbookd.api import CloseSession, SessionInfo
-from runbookd.cli.common import find_session, json_option, print_json, print_table, with_client
-from runbookd.settings import load_settings
+from runbookd.cli.common import (
+    find_session,
+    homes,
+    json_option,
+    print_json,
+    print_table,
+    with_client,
+)
 
 
 @click.command("sessions", epilog="Example: runbookd sessions --json | jq '.[0].id'")
 @json_option
 def sessions_command(as_json: bool) -> None:
     """List all sessions, the newest first."""
-    settings = load_settings()
-    found = with_client(lambda client: client.sessions(), settings)
-    drill = load_settings(settings.drill_home)
-    if drill.sessions.is_dir():
-        found += with_client(lambda client: client.sessions(), drill)
+    found = [
+        info
+        for home in homes_to_ask()
+        for info in with_client(lambda client: client.sessions(), home)
+    ]
     if as_json:
         print_json([info.model_dump(mode="json") for info in found])
         return
@@ -32,7 +38,7 @@ def sessions_command(as_json: bool) -> None:
             )
             for info in found
         ],
-        empty="no sessions yet; open one with `runbookd open RUNBOOK`, or rehearse: `runbookd drill`",
+        empty="no sessions yet; `runbookd open RUNBOOK` opens one, `runbookd drill` rehearses",
     )
 
 
