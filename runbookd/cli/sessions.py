@@ -5,7 +5,7 @@ import click
 from runbookd.api import CloseSession, SessionInfo
 from runbookd.cli.common import (
     find_session,
-    homes,
+    homes_to_ask,
     json_option,
     print_json,
     print_table,
