@@ -1,0 +1,125 @@
+"""The wire between the daemon and one kernel: Jupyter's messaging protocol over ZeroMQ.
+
+Addresses and keys live in a connection file in a folder that only the owner can enter, and only
+until the kernel has read it. Messages are signed (HMAC-SHA256) and, where the kernel can, encrypted
+(CurveZMQ), since any local process may connect to a loopback port. Receiving has no high-water
+mark: the default one loses output silently when the daemon is busy for a moment.
+"""
+
+import asyncio
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+import zmq
+import zmq.asyncio
+from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.session import Session
+
+log = structlog.get_logger(__name__)
+
+Message = Mapping[str, Any]
+"""A message as jupyter_client unpacks it: header, parent_header, metadata, content, buffers."""
+
+# What the daemon is ready to take into memory at once; more ends the connection.
+_MAX_MESSAGE = 256 * 1024 * 1024
+_LONGEST_TURN_S = 0.01
+
+
+class Wire:
+    """The client's end of a kernel's sockets.
+
+    Args:
+        folder: an existing folder; a private one for this kernel is made in it.
+        curve: encrypt; only for kernels whose spec says that they can.
+    """
+
+    def __init__(self, folder: Path, *, curve: bool) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="kernel-", dir=folder))
+        self.connection_file = self.folder / "connection.json"
+        self._context = zmq.asyncio.Context()
+        self._context.setsockopt(zmq.RCVHWM, 0)
+        self._context.setsockopt(zmq.MAXMSGSIZE, _MAX_MESSAGE)
+        self._context.setsockopt(zmq.LINGER, 0)
+        self._client = AsyncKernelClient(
+            context=self._context,
+            connection_file=str(self.connection_file),
+            session=Session(key=secrets.token_hex(32).encode()),
+        )
+        if curve:
+            public, secret = zmq.curve_keypair()
+            self._client.curve_publickey, self._client.curve_secretkey = public, secret
+        self._client.write_connection_file()
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The loopback ports that the kernel is to listen on."""
+        return tuple(self._client.ports)
+
+    def connect(self) -> None:
+        """Connect to all but stdin: nobody is there to answer a cell that asks."""
+        self._client.start_channels(stdin=False, hb=False)
+
+    def forget_file(self) -> None:
+        """Remove the connection file, once the kernel has read it."""
+        self.connection_file.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the sockets and remove the private folder. May be called twice."""
+        self._client.stop_channels()
+        self._context.destroy(linger=0)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def ask_info(self) -> str:
+        """Send kernel_info_request; returns the id that its answers carry."""
+        return str(self._client.kernel_info())
+
+    def ask_execute(
+        self, source: str, *, silent: bool = False, expressions: Mapping[str, str] | None = None
+    ) -> str:
+        """Send execute_request, with input refused; returns the id that its answers carry."""
+        return str(
+            self._client.execute(
+                source,
+                silent=silent,
+                store_history=not silent,
+                user_expressions=dict(expressions or {}),
+                allow_stdin=False,
+            )
+        )
+
+    def ask_interrupt(self) -> None:
+        """Send interrupt_request on the control channel."""
+        message = self._client.session.msg("interrupt_request", content={})
+        self._client.control_channel.send(message)
+
+    def ask_shutdown(self) -> None:
+        """Send shutdown_request on the control channel."""
+        self._client.shutdown()
+
+    async def read(
+        self, channel: Literal["shell", "iopub"], handle: Callable[[Message], None]
+    ) -> None:
+        """Hand every message of a channel to ``handle``, until cancelled.
+
+        What is not a well-formed, correctly signed message is logged and left out.
+        """
+        session = self._client.session
+        socket = getattr(self._client, f"{channel}_channel").socket
+        turn = time.monotonic()
+        while True:
+            frames = await socket.recv_multipart()
+            try:
+                _, rest = session.feed_identities(frames)
+                handle(session.deserialize(rest))
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+                log.warning("kernel message not understood", channel=channel, error=repr(error))
+            # A ready message is received without giving way, and a flood is always ready.
+            if time.monotonic() - turn > _LONGEST_TURN_S:
+                await asyncio.sleep(0)
+                turn = time.monotonic()
