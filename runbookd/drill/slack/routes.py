@@ -34,13 +34,14 @@ class Routes:
 
     def __init__(self, slack: "Slack") -> None:
         self._slack = slack
-        self.guard = web.middleware(self._guard)
 
-    async def _guard(
+    @web.middleware
+    async def guard(
         self,
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
+        """What every request passes first."""
         # A web page elsewhere must not reach the stand-in under a name of its own.
         if request.host.partition(":")[0] not in ("127.0.0.1", "localhost"):
             return web.Response(status=421, text="ask for 127.0.0.1")
