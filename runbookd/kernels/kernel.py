@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -59,9 +59,7 @@ class KernelOptions:
         kernelspec: ``python3``, or a name that Jupyter knows.
         lane: which lane the kernel serves.
         scratch: the only folder it may write to; made if need be. Belongs to one kernel at a time.
-        private: an existing folder that no kernel may read; connection files are made in it.
-        walls: what the lane allows besides scratch. The kernel's own scratch folder, connection
-            file and ports are added here.
+        walls: what the lane allows; scratch and the kernel's own ports are added to it here.
         env: variables to add to the allow-list, for example the addresses of connectors.
         output_limit: bytes of output that one execution keeps.
         start_timeout_s: seconds until a kernel that does not answer is given up.
@@ -71,7 +69,6 @@ class KernelOptions:
     kernelspec: str
     lane: Lane
     scratch: Path
-    private: Path
     walls: Walls
     env: Mapping[str, str] = field(default_factory=dict)
     output_limit: int = 64 * 1024 * 1024
@@ -119,11 +116,10 @@ class Kernel:
     Attributes:
         id: names this kernel in the record.
         lane: the lane it serves.
+        kernelspec: the name of the kernelspec it was started from.
         language: ``python``, ``bash``, or what the kernelspec says.
         level: what kind of sandbox holds it.
         log_path: the file with what the kernel process itself printed, in scratch.
-        died: set when the process is gone although nobody called :meth:`end`; a kill after a
-            timeout counts.
         why: in words how the process ended, once it has.
     """
 
@@ -138,10 +134,11 @@ class Kernel:
     ) -> None:
         self.id = id
         self.lane: Lane = options.lane
+        self.kernelspec = spec.name
         self.language = spec.language
         self.level: SandboxLevel = sandbox.level
         self.log_path = options.scratch / f"{id}.log"
-        self.died = asyncio.Event()
+        self._died = asyncio.Event()
         self.why = ""
         self._options = options
         self._spec = spec
@@ -168,7 +165,7 @@ class Kernel:
         """
         spec = find_kernelspec(options.kernelspec)
         prepare_scratch(options.scratch)
-        wire = Wire(options.private, curve=spec.curve)
+        wire = Wire(options.scratch, curve=spec.curve)
         try:
             id = f"k{secrets.token_hex(4)}"  # noqa: A001
             process = _spawn(options, spec, sandbox, wire, id)
@@ -440,7 +437,7 @@ class Kernel:
             kill_tree(self._process)
             self._gone.set()
             if not self._ending:
-                self.died.set()
+                self._died.set()
             if self._current is not None:
                 self._current.changed.set()
 
@@ -497,11 +494,8 @@ def _spawn(
     argv = [_filled(part, values) for part in spec.argv]
     env = kernel_environment(os.environ, options.scratch, spec.env, options.env)
     env["JPY_PARENT_PID"] = str(os.getpid())
-    walls = replace(
-        options.walls,
-        readable=(*options.walls.readable, options.scratch, wire.folder),
-        writable=(*options.walls.writable, options.scratch),
-        bind=(*options.walls.bind, *wire.ports),
+    walls = options.walls.model_copy(
+        update={"scratch": options.scratch, "bind": (*options.walls.bind, *wire.ports)}
     )
     log_file = open_log(options.scratch, kernel)
     try:

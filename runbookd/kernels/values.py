@@ -63,7 +63,7 @@ def check_names(names: Iterable[str], language: str) -> tuple[str, ...]:
     names = tuple(names)
     if names and language not in LANGUAGES:
         raise RunbookError(
-            f"inputs and outputs work with {' and '.join(LANGUAGES)} kernels, not with {language!r}",
+            f"inputs and outputs work in {' and '.join(LANGUAGES)}, not in {language!r}",
             "let a cell of another runbook in one of these languages do this",
         )
     for name in names:
@@ -141,7 +141,7 @@ def python_answer(name: str, answer: Any) -> JsonText:
 def python_bind(values: Mapping[str, JsonText]) -> str:
     """Python source that sets each variable to its value."""
     return "\n".join(
-        f"{name} = __import__('json').loads({ascii(text)})" for name, text in values.items()
+        f"{name} = __import__('json').loads({text!a})" for name, text in values.items()
     )
 
 

@@ -1,7 +1,7 @@
 """The wire between the daemon and one kernel: Jupyter's messaging protocol over ZeroMQ.
 
-Addresses and keys live in a connection file in a folder that only the owner can enter, and only
-until the kernel has read it. Messages are signed (HMAC-SHA256) and, where the kernel can, encrypted
+Addresses and keys live in a connection file in the kernel's own scratch folder, which no other
+kernel can read, and only until the kernel has read it. Messages are signed (HMAC-SHA256) and, where the kernel can, encrypted
 (CurveZMQ), since any local process may connect to a loopback port. Receiving has no high-water
 mark: the default one loses output silently when the daemon is busy for a moment.
 """
@@ -18,7 +18,7 @@ from typing import Any, Literal
 import structlog
 import zmq
 import zmq.asyncio
-from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.session import Session
 
 log = structlog.get_logger(__name__)
@@ -35,12 +35,12 @@ class Wire:
     """The client's end of a kernel's sockets.
 
     Args:
-        folder: an existing folder; a private one for this kernel is made in it.
+        folder: the kernel's scratch folder; a new one, private to the owner, is made in it.
         curve: encrypt; only for kernels whose spec says that they can.
     """
 
     def __init__(self, folder: Path, *, curve: bool) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="kernel-", dir=folder))
+        self.folder = Path(tempfile.mkdtemp(prefix=".wire-", dir=folder))
         self.connection_file = self.folder / "connection.json"
         self._context = zmq.asyncio.Context()
         self._context.setsockopt(zmq.RCVHWM, 0)
