@@ -182,8 +182,16 @@ class Action:
     terms: tuple[tuple[str, JsonText], ...]
     decisions: tuple[Decision, ...]
     latency_ms: int | None
+    latency_refs: Refs
     ended: tuple[Fact, ...]
     run: Run | None
+
+    @property
+    def refs(self) -> Refs:
+        """Every line that tells of this request and of its execution."""
+        told = [self.seq, *(item.seq for item in self.decisions)]
+        told += [ref for fact in self.ended for ref in fact.refs]
+        return tuple(sorted({*told, *(self.run.refs if self.run else ())}))
 
     @property
     def fingerprint(self) -> str:

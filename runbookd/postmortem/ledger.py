@@ -138,6 +138,7 @@ class Ledger:
             ),
             decisions=tuple(asked.decisions),
             latency_ms=between_ms(line.ts, approved.ts) if approved else None,
+            latency_refs=(line.seq, approved.seq) if approved else (line.seq,),
             ended=tuple(asked.ended),
             run=run,
         )

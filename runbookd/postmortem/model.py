@@ -182,16 +182,14 @@ def _action_fact(action: Action) -> Fact:
         f"{action.requester} asked for approval of “{action.title}” (request {action.fingerprint}):"
         f" {action.state}"
     )
-    counted = [item for item in action.decisions if item.counts]
-    for item in counted:
+    for item in action.decisions:
+        if not item.counts:
+            continue
         verb = "approved" if item.verdict == "approve" else "denied"
         text += f", {verb} by {item.person} via {item.via}"
     if action.latency_ms is not None:
         text += f" after {duration(action.latency_ms)}"
-    refs = [action.seq, *(item.seq for item in counted)]
-    if action.run is not None:
-        refs += action.run.refs
-    return Fact(text, tuple(refs + [ref for fact in action.ended for ref in fact.refs]))
+    return Fact(text, action.refs)
 
 
 def _without_end(runs: tuple[Run, ...], names: Names, *, ended: bool) -> tuple[Fact, ...]:

@@ -52,14 +52,15 @@ class Gatherer:
             return
         else:
             size, text = content.bytes, ""
-            if content.blob not in self._blobs:
-                self._blobs.append(content.blob)
+            data, problem = None, ""
             if self._left > 0:
                 data, problem = self._texts.blob(content.blob)
-                if data is None:
-                    self._problems.append(problem)
-                else:
-                    size, text = len(data), _beginning(data, self._left)
+            if problem:
+                self._problems.append(problem)
+            elif content.blob not in self._blobs:
+                self._blobs.append(content.blob)
+            if data is not None:
+                size, text = len(data), _beginning(data, self._left)
         self._total += size
         kept = text[: self._left]
         self._left -= len(kept)
@@ -117,8 +118,10 @@ class Texts:
         try:
             data = self._read_blob(digest)
         except OSError:
-            return None, MISSING
-        return (data, "") if sha256(data) == digest else (None, ALTERED)
+            return None, f"{blob_path(digest)} is {MISSING}"
+        if sha256(data) != digest:
+            return None, f"{blob_path(digest)} is {ALTERED}"
+        return data, ""
 
     def attachment(self, content: Content) -> Attachment:
         """A representation that is named, with what is wrong with its blob."""
@@ -133,6 +136,11 @@ def readable(contents: tuple[Content, ...]) -> Content | None:
             if content.mime == mime:
                 return content
     return None
+
+
+def blob_path(digest: Digest) -> str:
+    """Where a blob is, seen from the session's folder."""
+    return f"blobs/sha256/{digest}"
 
 
 def _beginning(data: bytes, chars: int) -> str:

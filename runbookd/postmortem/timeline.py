@@ -40,7 +40,7 @@ from runbookd.events import (
 )
 from runbookd.postmortem.document import Entry
 from runbookd.postmortem.wording import NOT_RECORDED, Names, because, between_ms, duration, recovery
-from runbookd.visible import one_line
+from runbookd.visible import one_line, visible
 
 NOTE_CHARS = 160
 """A longer note is cut on the timeline; the notes hold the whole."""
@@ -80,7 +80,7 @@ class Timeline:
                 seq=row.line.seq,
                 ts=row.line.ts,
                 offset_ms=between_ms(self._start, row.line.ts),
-                who=row.line.actor.id,
+                who=_who(row.line),
                 text=row.text if row.ended else f"{row.text}; its end is {NOT_RECORDED}",
                 refs=tuple(row.refs),
             )
@@ -117,7 +117,7 @@ class Timeline:
                     self._running[data.execution] = row
                 return None
             case AdhocStarted(data=data):
-                first = one_line(data.source.strip(), 80)
+                first = _short(data.source, 80)
                 row = self._row(line, f"ran an ad-hoc cell “{first}”", ended=False)
                 self._running[data.execution] = row
                 return None
@@ -129,7 +129,7 @@ class Timeline:
                 return f"ticked off {cell}{because(data.text)}"
             case NoteAdded(data=data):
                 about = f" about {cell}" if event.cell is not None else ""
-                return f"noted{about}: “{one_line(data.text, NOTE_CHARS)}”"
+                return f"noted{about}: “{_short(data.text, NOTE_CHARS)}”"
             case ApprovalRequested(data=data):
                 groups = ", ".join(data.groups) or "nobody"
                 return (
@@ -141,10 +141,10 @@ class Timeline:
             case ApprovalDecided(data=data):
                 verb = "approved" if data.decision == "approve" else "denied"
                 more = "" if data.complete else ", which does not settle it yet"
-                return f"{data.person} {verb} {request} via {data.via}{more}{because(data.reason)}"
+                return f"{verb} {request} via {data.via}{more}{because(data.reason)}"
             case ApprovalRefused(data=data):
                 return (
-                    f"{data.person} pressed {data.decision} on {request} via {data.via}"
+                    f"pressed {data.decision} on {request} via {data.via}"
                     f" and was turned away{because(data.reason)}"
                 )
             case ApprovalExpired(data=data):
@@ -190,7 +190,7 @@ class Timeline:
         if data.status == "unknown":
             end = "outcome unknown"
         if data.error:
-            end += because(one_line(data.error))
+            end += because(_short(data.error, NOTE_CHARS))
         if (row := self._running.pop(data.execution, None)) is not None:
             row.text += f": {end}"
             row.refs.append(line.seq)
@@ -208,3 +208,17 @@ class Timeline:
                 row.refs.append(line.seq)
                 row.ended = True
         return recovery(data)
+
+
+def _who(line: Recorded) -> str:
+    match line.event:
+        case ApprovalDecided(data=data) | ApprovalRefused(data=data):
+            return data.person
+        case ApprovalRequested(data=asked):
+            return asked.requester
+        case _:
+            return line.actor.id
+
+
+def _short(text: str, limit: int) -> str:
+    return one_line(visible(text), limit)
