@@ -12,17 +12,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-import structlog
-
 from runbookd.errors import CommandRefused, KernelUnavailable
-from runbookd.events import CellStatus, Lane, SandboxLevel
-from runbookd.kernels.environment import kernel_environment, open_log, prepare_scratch
-from runbookd.kernels.outputs import Gathering, KernelOutput
-from runbookd.kernels.sandbox import Sandbox, Walls, kill_tree
+from runbookd.events import Lane, SandboxLevel
+from runbookd.kernels.environment import prepare_scratch
+from runbookd.kernels.execution import Execution, Outcome
+from runbookd.kernels.launch import KernelOptions, how_it_ended, launch
+from runbookd.kernels.outputs import KernelOutput
+from runbookd.kernels.sandbox import Sandbox, kill_tree
 from runbookd.kernels.specs import Kernelspec, find_kernelspec
 from runbookd.kernels.values import (
     bash_answer,
@@ -37,7 +35,7 @@ from runbookd.kernels.values import (
 from runbookd.kernels.wire import Message, Wire
 from runbookd.model import JsonText
 
-log = structlog.get_logger(__name__)
+__all__ = ["Kernel", "KernelOptions", "KernelOutput", "OnOutput", "Outcome"]
 
 OnOutput = Callable[[KernelOutput], Awaitable[None]]
 
@@ -48,66 +46,6 @@ _IDLE_LOST_S = 5.0
 _ORDERLY_S = 2.0
 _UNKILLABLE_S = 5.0
 _VALUES_TIMEOUT_S = 20.0
-_ERROR_CHARS = 4096
-
-
-@dataclass(frozen=True)
-class KernelOptions:
-    """What kernel to start, and how far its walls stand open.
-
-    Args:
-        kernelspec: ``python3``, or a name that Jupyter knows.
-        lane: which lane the kernel serves.
-        scratch: the only folder it may write to; made if need be. Belongs to one kernel at a time.
-        walls: what the lane allows; scratch and the kernel's own ports are added to it here.
-        env: variables to add to the allow-list, for example the addresses of connectors.
-        output_limit: bytes of output that one execution keeps.
-        start_timeout_s: seconds until a kernel that does not answer is given up.
-        grace_s: seconds from an interrupt to the kill.
-    """
-
-    kernelspec: str
-    lane: Lane
-    scratch: Path
-    walls: Walls
-    env: Mapping[str, str] = field(default_factory=dict)
-    output_limit: int = 64 * 1024 * 1024
-    start_timeout_s: float = 30.0
-    grace_s: float = 5.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How an execution ended. ``error`` is empty for ``ok``, else one short text."""
-
-    status: CellStatus
-    duration_ms: int
-    error: str = ""
-
-
-class _Execution:
-    """One execution under way: what was asked, what has come back."""
-
-    def __init__(self, request: str, limit: int) -> None:
-        self.request = request
-        self.outputs = Gathering(limit)
-        self.changed = asyncio.Event()
-        self.reply: Mapping[str, object] | None = None
-        self.idle = False
-        self.stopped: Literal["timeout", "interrupted"] | None = None
-        self.kill_at: float | None = None
-        self.started = time.monotonic()
-        self.heard = self.started
-        self.ended: float | None = None
-
-    def finish_part(self) -> None:
-        if self.reply is not None and self.idle and self.ended is None:
-            self.ended = time.monotonic()
-        self.changed.set()
-
-    @property
-    def duration_ms(self) -> int:
-        return round(((self.ended or time.monotonic()) - self.started) * 1000)
 
 
 class Kernel:
@@ -150,7 +88,7 @@ class Kernel:
         self._ending = False
         self._ended = False
         self._end_lock = asyncio.Lock()
-        self._current: _Execution | None = None
+        self._current: Execution | None = None
         self._info_requests: set[str] = set()
         self._shell_heard = asyncio.Event()
         self._iopub_heard = asyncio.Event()
@@ -168,7 +106,7 @@ class Kernel:
         wire = Wire(options.scratch, curve=spec.curve)
         try:
             id = f"k{secrets.token_hex(4)}"  # noqa: A001
-            process = _spawn(options, spec, sandbox, wire, id)
+            process = launch(options, spec, sandbox, wire, id)
             wire.connect()
         except BaseException:
             wire.close()
@@ -207,7 +145,7 @@ class Kernel:
         self._check_free()
         execution = self._begin(self._wire.ask_execute(source))
         await self._follow(execution, on_output, timeout_s)
-        return self._outcome(execution, timeout_s)
+        return execution.outcome(timeout_s, self.why)
 
     async def interrupt(self) -> None:
         """Interrupt what runs, if anything; it is killed if it goes on beyond the grace period."""
@@ -261,6 +199,8 @@ class Kernel:
                         async with asyncio.timeout(_ORDERLY_S):
                             await self._gone.wait()
             finally:
+                if self._current is not None and self._current.stopped is None:
+                    self._current.stopped = "interrupted"
                 self._kill("it was ended")
                 try:
                     await self._tender
@@ -281,11 +221,11 @@ class Kernel:
                 f"the {self.lane} kernel is busy", "wait until the cell has ended, or interrupt it"
             )
 
-    def _begin(self, request: str, limit: int | None = None) -> _Execution:
-        self._current = _Execution(request, limit or self._options.output_limit)
+    def _begin(self, request: str, limit: int | None = None) -> Execution:
+        self._current = Execution(request, limit or self._options.output_limit)
         return self._current
 
-    async def _follow(self, execution: _Execution, on_output: OnOutput, timeout_s: float) -> None:
+    async def _follow(self, execution: Execution, on_output: OnOutput, timeout_s: float) -> None:
         """Deliver outputs until the execution has ended, whichever way."""
         try:
             while not self._is_over(execution):
@@ -302,10 +242,10 @@ class Kernel:
         finally:
             self._current = None
 
-    def _is_over(self, execution: _Execution) -> bool:
+    def _is_over(self, execution: Execution) -> bool:
         return execution.ended is not None or self._gone.is_set()
 
-    async def _step(self, execution: _Execution, deadline: float) -> None:
+    async def _step(self, execution: Execution, deadline: float) -> None:
         """Act on what is due now, then wait for the next thing to happen."""
         now = time.monotonic()
         wake = [deadline if execution.stopped is None else None, execution.kill_at]
@@ -327,7 +267,7 @@ class Kernel:
         wake.append(execution.outputs.due)
         await _wait(execution.changed, min((at for at in wake if at is not None), default=None))
 
-    def _stop(self, execution: _Execution, why: Literal["timeout", "interrupted"]) -> None:
+    def _stop(self, execution: Execution, why: Literal["timeout", "interrupted"]) -> None:
         if execution.stopped is None:
             execution.stopped = why
             execution.kill_at = time.monotonic() + self._options.grace_s
@@ -344,22 +284,6 @@ class Kernel:
                 self._process.send_signal(signal.SIGINT)
             else:
                 os.killpg(group, signal.SIGINT)
-
-    def _outcome(self, execution: _Execution, timeout_s: float) -> Outcome:
-        duration = execution.duration_ms
-        if execution.stopped == "timeout":
-            ended = "" if execution.ended else " and had to be killed"
-            return Outcome("timeout", duration, f"it ran longer than {timeout_s:g} s{ended}")
-        if execution.ended is None:
-            stopped = execution.stopped or ("interrupted" if self._ending else None)
-            return Outcome(stopped or "died", duration, f"the kernel is gone: {self.why}")
-        reply = execution.reply or {}
-        if reply.get("status") == "ok":
-            return Outcome("ok", duration)
-        error = f"{reply.get('ename', '')}: {reply.get('evalue', '')}"[:_ERROR_CHARS].strip(": ")
-        if execution.stopped is not None or reply.get("status") in {"abort", "aborted"}:
-            return Outcome("interrupted", duration, error)
-        return Outcome("error", duration, error or "the cell failed")
 
     # --- values -------------------------------------------------------------------------------
 
@@ -449,7 +373,7 @@ class Kernel:
         # What the kernel said last may still be on its way.
         if not self._ending:
             await asyncio.sleep(_LAST_WORDS_S)
-        self.why = self._kill_reason or _how_it_ended(self._process.returncode)
+        self.why = self._kill_reason or how_it_ended(self._process.returncode)
 
     def _kill(self, why: str) -> None:
         if self._killed_at is None:
@@ -485,52 +409,6 @@ class Kernel:
         current.outputs.add(kind, content, now)
         if current.outputs.due != due:
             current.changed.set()
-
-
-def _spawn(
-    options: KernelOptions, spec: Kernelspec, sandbox: Sandbox, wire: Wire, kernel: str
-) -> "subprocess.Popen[bytes]":
-    values = {"connection_file": str(wire.connection_file), "resource_dir": spec.resource_dir}
-    argv = [_filled(part, values) for part in spec.argv]
-    env = kernel_environment(os.environ, options.scratch, spec.env, options.env)
-    env["JPY_PARENT_PID"] = str(os.getpid())
-    walls = options.walls.model_copy(
-        update={"scratch": options.scratch, "bind": (*options.walls.bind, *wire.ports)}
-    )
-    log_file = open_log(options.scratch, kernel)
-    try:
-        return sandbox.spawn(
-            argv,
-            env=env,
-            cwd=options.scratch,
-            walls=walls,
-            stdin=subprocess.DEVNULL,
-            stdout=log_file,
-            stderr=log_file,
-        )
-    except OSError as error:
-        raise KernelUnavailable(
-            f"the kernel {spec.name!r} cannot be started ({error.strerror})",
-            f"see that {spec.argv[0]} is there and can be run",
-        ) from None
-    finally:
-        os.close(log_file)
-
-
-def _filled(part: str, values: Mapping[str, str]) -> str:
-    for name, value in values.items():
-        part = part.replace("{" + name + "}", value)
-    return part
-
-
-def _how_it_ended(code: int | None) -> str:
-    if code is None:
-        return "it could not be ended"
-    # A wrapper reports a signal of the process inside as 128 + number.
-    number = -code if code < 0 else code - 128
-    with contextlib.suppress(ValueError):
-        return f"it was ended by {signal.Signals(number).name}"
-    return f"it ended by itself with exit code {code}"
 
 
 async def _wait(event: asyncio.Event, until: float | None) -> None:

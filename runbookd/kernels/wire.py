@@ -1,9 +1,10 @@
 """The wire between the daemon and one kernel: Jupyter's messaging protocol over ZeroMQ.
 
 Addresses and keys live in a connection file in the kernel's own scratch folder, which no other
-kernel can read, and only until the kernel has read it. Messages are signed (HMAC-SHA256) and, where the kernel can, encrypted
-(CurveZMQ), since any local process may connect to a loopback port. Receiving has no high-water
-mark: the default one loses output silently when the daemon is busy for a moment.
+kernel can read, and only until the kernel has read it. Messages are signed (HMAC-SHA256) and, where
+the kernel can, encrypted (CurveZMQ), since any local process may connect to a loopback port.
+Receiving has no high-water mark: the default one loses output silently when the daemon is busy for
+a moment.
 """
 
 import asyncio
