@@ -109,6 +109,11 @@ class OpenedData(Frozen):
     severity: int | None = None
     previous: str | None = None
 
+    @property
+    def enforced(self) -> bool:
+        """Whether read-only cells may run freely: they are walled in, or the policy waived it."""
+        return self.sandbox.level != "none" or self.unenforced
+
 
 class DriverData(Frozen):
     """Who drives from now on. ``person`` is an actor id; None when the seat is empty."""

@@ -54,7 +54,7 @@ class Service(Protocol):
         """One session."""
         ...
 
-    async def open(self, wanted: OpenSession, actor: Actor) -> SessionInfo:
+    async def open(self, wanted: OpenSession, uid: int) -> SessionInfo:
         """Open a session."""
         ...
 
@@ -128,7 +128,7 @@ def build_app(service: Service) -> FastAPI:
 
     @app.post("/v1/sessions", status_code=201)
     async def open_session(wanted: OpenSession, uid: Peer) -> SessionInfo:
-        return await service.open(wanted, service.actor(uid))
+        return await service.open(wanted, uid)
 
     @app.get("/v1/sessions/{session}")
     async def session_info(session: SessionId, _: Peer) -> SessionInfo:

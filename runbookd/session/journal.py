@@ -39,6 +39,11 @@ class Writer(Protocol):
         """Whether the record can no longer be extended."""
         ...
 
+    @property
+    def root(self) -> str:
+        """The Merkle root over all durable lines, hex."""
+        ...
+
     async def append(self, *events: Event, actor: Actor) -> list[Recorded]:
         """Append; return once durable."""
         ...
@@ -69,6 +74,11 @@ class Journal:
     def failed(self) -> bool:
         """Whether the record is beyond repair for this process."""
         return self._writer.failed
+
+    @property
+    def root(self) -> str:
+        """The Merkle root over the lines so far, hex."""
+        return self._writer.root
 
     @property
     def since_checkpoint(self) -> int:

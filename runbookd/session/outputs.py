@@ -37,11 +37,7 @@ class Redactor(Protocol):
 
 
 class OutputSink:
-    """Records the output of one execution.
-
-    Args:
-        limit: bytes after which nothing more is recorded; :attr:`overflowed` then says so.
-    """
+    """Records the output of one execution."""
 
     def __init__(
         self,
@@ -52,7 +48,6 @@ class OutputSink:
         execution: str,
         cell: str | None,
         request: str | None,
-        limit: int,
     ) -> None:
         self._journal = journal
         self._blobs = blobs
@@ -60,20 +55,10 @@ class OutputSink:
         self._execution = execution
         self._cell = cell
         self._request = request
-        self._left = limit
         self._streams = {channel: redactor.stream() for channel in _STREAMS}
-        self.overflowed = False
 
     async def take(self, channel: OutputChannel, mimes: Mapping[str, str | bytes]) -> None:
         """Record one output; several ``mimes`` are representations of the same thing."""
-        if self.overflowed:
-            return
-        size = sum(len(value) for value in mimes.values())
-        if size > self._left:
-            self.overflowed = True
-            await self._record("stderr", {"text/plain": "[runbookd: the output limit is reached]"})
-            return
-        self._left -= size
         if channel in self._streams:
             text = self._streams[channel].feed(_text(mimes.get("text/plain", "")))
             if text:
@@ -85,7 +70,7 @@ class OutputSink:
         """Record what the redactor held back."""
         for channel, stream in self._streams.items():
             text = stream.flush()
-            if text and not self.overflowed:
+            if text:
                 await self._record(channel, {"text/plain": text})
 
     def _clean(self, value: str | bytes) -> str | bytes:

@@ -115,6 +115,11 @@ def step_for(state: SessionState, command: Command, who: str, now: datetime) -> 
             return _run(state, command.cell, now)
         case RunAdhoc():
             _idle(state)
+            if state.opened is not None and not state.opened.enforced:
+                raise CommandRefused(
+                    "no sandbox is in force here, so nothing runs without an approval",
+                    "put the source into a gated cell",
+                )
             return RunSource(command.source)
         case SkipCell():
             return _skip(state, command)

@@ -125,6 +125,7 @@ class Request:
     approved_by: tuple[str, ...] = ()
     decided_by: str | None = None
     decided_via: str | None = None
+    decided_at: str | None = None
     reason: str = ""
     refusals: int = 0
     execution: str | None = None
@@ -302,7 +303,7 @@ def _apply(state: SessionState, line: Recorded) -> SessionState:
             asked = state.requests[_request(event.request)]
             return _request_changed(state, asked.id, refusals=asked.refusals + 1)
         case ApprovalDecided():
-            return _decided(state, event)
+            return _decided(state, event, line.ts)
         case ApprovalExpired():
             return _settled(state, event.request, "expired", "expired", reason=event.data.reason)
         case ApprovalRevoked():
@@ -344,11 +345,13 @@ def _end(state: SessionState, data: FinishedData, seq: int) -> SessionState:
     return replace(state, executions={**state.executions, run.id: run}, running=running)
 
 
-def _decided(state: SessionState, event: ApprovalDecided) -> SessionState:
+def _decided(state: SessionState, event: ApprovalDecided, ts: str) -> SessionState:
     asked = state.requests[_request(event.request)]
     data = event.data
     if data.decision == "deny":
-        state = _request_changed(state, asked.id, decided_by=data.person, decided_via=data.via)
+        state = _request_changed(
+            state, asked.id, decided_by=data.person, decided_via=data.via, decided_at=ts
+        )
         return _settled(state, asked.id, "denied", "denied", reason=data.reason)
     approved_by = (*asked.approved_by, data.person)
     if not data.complete:
@@ -359,6 +362,7 @@ def _decided(state: SessionState, event: ApprovalDecided) -> SessionState:
         approved_by=approved_by,
         decided_by=data.person,
         decided_via=data.via,
+        decided_at=ts,
     )
     return _settled(state, asked.id, "approved", "approved", reason=data.reason)
 

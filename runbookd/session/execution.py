@@ -1,0 +1,176 @@
+"""Runs sources in kernels of either lane and records what they say and how they end."""
+
+import asyncio
+
+from runbookd.errors import KernelUnavailable, RecordUnwritable, RunbookdError
+from runbookd.events import (
+    AdhocFinished,
+    ApprovalFinished,
+    ApprovalFinishedData,
+    CellFinished,
+    FinishedData,
+    KernelEnded,
+    KernelGoneData,
+    KernelStarted,
+    KernelStartedData,
+)
+from runbookd.kernels.lane import explain
+from runbookd.session.gate import Claim
+from runbookd.session.journal import Blobs, Journal
+from runbookd.session.lanes import Lanes
+from runbookd.session.outputs import OutputSink, Redactor
+from runbookd.session.readonly import LaneKernel, ReadOnlyLane
+
+
+class Executions:
+    """The executions of one session; the engine sees to it that there is one at a time."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        blobs: Blobs,
+        redactor: Redactor,
+        lanes: Lanes,
+        read_only: ReadOnlyLane,
+    ) -> None:
+        self._journal = journal
+        self._blobs = blobs
+        self._redactor = redactor
+        self._lanes = lanes
+        self._read_only = read_only
+        self._kernel: LaneKernel | None = None
+        self._interrupted: str | None = None
+
+    async def interrupt(self, execution: str) -> None:
+        """Interrupt ``execution``, even while its kernel is still starting."""
+        self._interrupted = execution
+        if self._kernel is not None:
+            await self._kernel.interrupt()
+
+    async def read_only(
+        self,
+        tasks: asyncio.TaskGroup,
+        execution: str,
+        cell: str | None,
+        source: str,
+        timeout_s: int,
+    ) -> None:
+        """Run a source whose start is recorded in the read-only lane, and record its end.
+
+        When this is cancelled the end stays open: the next start of the daemon then says that
+        the outcome is unknown.
+        """
+        try:
+            kernel = await self._read_only.kernel(tasks)
+            finished = await self._run(kernel, execution, cell, None, source, timeout_s)
+        except KernelUnavailable as error:
+            finished = _never_ran(execution, error)
+        ended = AdhocFinished if cell is None else CellFinished
+        await self._journal.append(ended(cell=cell, data=finished))
+
+    async def gated(self, tasks: asyncio.TaskGroup, claim: Claim) -> None:
+        """Run exactly what ``claim`` says in a fresh kernel, and record its end."""
+        document = claim.document
+        try:
+            kernel = await self._lanes.start_gated(claim)
+        except RunbookdError as error:
+            await self._finish(claim, _never_ran(claim.execution, error))
+            return
+        try:
+            started = KernelStartedData(
+                kernel=kernel.id, lane="gated", kernelspec=kernel.kernelspec, level=kernel.level
+            )
+            await self._journal.append(
+                KernelStarted(cell=claim.cell, request=claim.request, data=started)
+            )
+            finished = await self._run_document(kernel, claim)
+        finally:
+            await kernel.end()
+        gone = KernelGoneData(kernel=kernel.id, lane="gated", why="one kernel an execution")
+        await self._finish(
+            claim, finished, KernelEnded(cell=claim.cell, request=claim.request, data=gone)
+        )
+        if finished.outputs:
+            read_only = await self._read_only.kernel(tasks)
+            await read_only.bind({name: finished.outputs[name] for name in document.outputs})
+
+    async def _run_document(self, kernel: LaneKernel, claim: Claim) -> FinishedData:
+        document = claim.document
+        try:
+            await kernel.bind({**document.parameters, **document.inputs})
+        except RecordUnwritable:
+            raise
+        except RunbookdError as error:
+            return _never_ran(claim.execution, error)
+        finished = await self._run(
+            kernel,
+            claim.execution,
+            claim.cell,
+            claim.request,
+            document.source,
+            document.timeout_s,
+        )
+        if finished.status != "ok" or not document.outputs:
+            return finished
+        try:
+            outputs = await kernel.read(tuple(document.outputs))
+        except RecordUnwritable:
+            raise
+        except RunbookdError as error:
+            told = f"it ran, but its outputs cannot be read: {error}"
+            return finished.model_copy(update={"error": told, "status": "error"})
+        return finished.model_copy(update={"outputs": outputs})
+
+    async def _finish(self, claim: Claim, finished: FinishedData, *more: KernelEnded) -> None:
+        status = ApprovalFinishedData(status="done" if finished.status == "ok" else "failed")
+        await self._journal.append(
+            CellFinished(cell=claim.cell, request=claim.request, data=finished),
+            ApprovalFinished(cell=claim.cell, request=claim.request, data=status),
+            *more,
+        )
+        await self._journal.checkpoint()
+
+    async def _run(
+        self,
+        kernel: LaneKernel,
+        execution: str,
+        cell: str | None,
+        request: str | None,
+        source: str,
+        timeout_s: int,
+    ) -> FinishedData:
+        if self._interrupted == execution:
+            return FinishedData(
+                execution=execution,
+                status="interrupted",
+                duration_ms=0,
+                error="interrupted before anything ran",
+            )
+        sink = OutputSink(
+            self._journal,
+            self._blobs,
+            self._redactor,
+            execution=execution,
+            cell=cell,
+            request=request,
+        )
+        kernel.attribute(execution, cell, request)
+        self._kernel = kernel
+        try:
+            outcome = await kernel.execute(source, sink.take, timeout_s=timeout_s)
+        finally:
+            self._kernel = None
+        await sink.finish()
+        error = self._redactor.text(outcome.error)[0]
+        return FinishedData(
+            execution=execution,
+            status=outcome.status,
+            duration_ms=outcome.duration_ms,
+            error=error,
+            lane_hint=explain(error) if kernel.lane == "read-only" and error else "",
+        )
+
+
+def _never_ran(execution: str, error: RunbookdError) -> FinishedData:
+    return FinishedData(execution=execution, status="died", duration_ms=0, error=str(error))
