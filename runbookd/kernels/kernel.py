@@ -358,12 +358,18 @@ class Kernel:
                     reader.cancel()
         finally:
             # Also when reading itself broke: a kernel that nobody hears must not go on.
-            kill_tree(self._process)
-            self._gone.set()
-            if not self._ending:
-                self._died.set()
-            if self._current is not None:
-                self._current.changed.set()
+            self._process.kill()
+            try:
+                await asyncio.to_thread(kill_tree, self._process)
+            finally:
+                self._declare_gone()
+
+    def _declare_gone(self) -> None:
+        self._gone.set()
+        if not self._ending:
+            self._died.set()
+        if self._current is not None:
+            self._current.changed.set()
 
     async def _watch(self) -> None:
         while self._process.poll() is None:
@@ -376,10 +382,11 @@ class Kernel:
         self.why = self._kill_reason or how_it_ended(self._process.returncode)
 
     def _kill(self, why: str) -> None:
+        """Kill the process at once; what it started follows when :meth:`_tend` sees its end."""
         if self._killed_at is None:
             self._killed_at = time.monotonic()
             self._kill_reason = why if self._process.poll() is None else ""
-        kill_tree(self._process)
+            self._process.kill()
 
     def _on_shell(self, message: Message) -> None:
         request = message["parent_header"].get("msg_id")
