@@ -162,7 +162,8 @@ class Action:
 
     ``inputs`` and ``terms`` are what the digest binds: the frozen values, and the rest of the
     request's document. ``latency_ms`` lies between asking and the approval being complete.
-    ``ended`` holds expiry, revocation, claim and end, in the order of the record.
+    ``shown`` tells where approvers saw it; ``ended`` holds expiry, revocation, claim and end, in
+    the order of the record.
     """
 
     request: str
@@ -183,6 +184,7 @@ class Action:
     decisions: tuple[Decision, ...]
     latency_ms: int | None
     latency_refs: Refs
+    shown: tuple[Fact, ...]
     ended: tuple[Fact, ...]
     run: Run | None
 
@@ -190,7 +192,7 @@ class Action:
     def refs(self) -> Refs:
         """Every line that tells of this request and of its execution."""
         told = [self.seq, *(item.seq for item in self.decisions)]
-        told += [ref for fact in self.ended for ref in fact.refs]
+        told += [ref for fact in (*self.shown, *self.ended) for ref in fact.refs]
         return tuple(sorted({*told, *(self.run.refs if self.run else ())}))
 
     @property

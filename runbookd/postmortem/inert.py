@@ -12,20 +12,19 @@ import re
 
 from runbookd.visible import visible
 
-_OPENING = "\"'(“‘"
-_CLOSING = ",;:.?!)\"'”’…"
-_PLAIN = re.compile(
-    rf"[{_OPENING}]*"
-    r"(?:[^\W\d_]+(?:['’-][^\W\d_]+)*|[^\W_]+|\d+(?:\.\d+)?|\d{1,2}(?::\d\d){1,2})"
-    rf"[{_CLOSING}]*|[–—→·]"
-)
-"""A word that no dialect acts on: letters and digits with punctuation around, or a number."""
+# Punctuation before and behind a word: acts nowhere by itself, so it may stay outside of code.
+_BEFORE = "\"'(“‘"
+_BEHIND = ",;:.?)\"'”’…"
 
-_ACTIVE = re.compile(
-    # The number of an ordered list, a commit, a web address' first part, a rule of a setext line.
-    r"\d+[.)].*|[\"'(“‘]*[0-9a-fA-F]{7,}[,;:.?!)\"'”’…]*|[\"'(“‘]*www[,;:.?!)\"'”’…]*",
-    re.IGNORECASE,
+_PLAIN = re.compile(
+    r"[^\W\d_]+(?:['’-][^\W\d_]+)*"  # letters
+    r"|[^\W_]+|[^\W\d_]+-\d+"  # p99, INC-17
+    r"|\d+\.\d+|\d{1,2}(?::\d\d){1,2}|\d{4}-\d\d-\d\d"  # a number, a time, a date
+    r"|[–—→·]"
 )
+
+_ACTIVE = re.compile(r"[0-9a-f]{7,}|www|gh-\d+", re.IGNORECASE)
+"""Plain by its letters, but linked by some: a commit, a web address, an issue."""
 
 _CUT = re.compile(r"\||\[(?=#)")
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
@@ -40,17 +39,22 @@ class Md(str):
 def inline(text: str) -> Md:
     """``text`` on one line, for a paragraph, a list or a table's cell."""
     parts: list[str] = []
-    code: list[str] = []
+    code: list[str] = []  # neighbouring words that share a code span
     for word in visible(text).split():
-        if _PLAIN.fullmatch(word) and not _ACTIVE.fullmatch(word):
-            if code:
-                parts.append(code_span(" ".join(code)))
-                code = []
+        before, core, behind = _around(word)
+        # A number with a point or a bracket behind it begins a list.
+        lists = core.isdigit() and behind[:1] in {".", ")"}
+        plain = _PLAIN.fullmatch(core) and not _ACTIVE.fullmatch(core) and not lists
+        if code and (plain or before):
+            parts.append(_joined(code))
+        if plain:
             parts.append(word)
-        else:
-            code.append(word)
+            continue
+        code += [before, core] if not code else [core]
+        if behind:
+            parts.append(_joined(code) + behind)
     if code:
-        parts.append(code_span(" ".join(code)))
+        parts.append(_joined(code))
     return Md(" ".join(parts))
 
 
@@ -70,7 +74,7 @@ def quote(text: str) -> Md:
     """``text`` as a quotation that keeps its lines."""
     lines = [inline(line) for line in visible(text).strip().split("\n")]
     # Two spaces at the end of a line are a line break in every dialect.
-    return Md("\n".join(f"> {line}  " if line else ">" for line in lines) or ">")
+    return Md("  \n".join(f"> {line}" for line in lines))
 
 
 def fence(text: str, language: str = "text") -> Md:
@@ -81,6 +85,22 @@ def fence(text: str, language: str = "text") -> Md:
     longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
     ticks = "`" * max(3, longest + 1)
     return Md(f"{ticks}{language}\n{shown}\n{ticks}")
+
+
+def _around(word: str) -> tuple[str, str, str]:
+    """A word without the punctuation around it, and that; all of it when there is nothing else."""
+    tail = word.lstrip(_BEFORE)
+    core = tail.rstrip(_BEHIND)
+    if not core:
+        return "", word, ""
+    return word[: len(word) - len(tail)], core, tail[len(core) :]
+
+
+def _joined(code: list[str]) -> str:
+    """What stands before the first word, and the words in one code span; empties the list."""
+    before, *words = code
+    code.clear()
+    return before + code_span(" ".join(words))
 
 
 def _span(text: str) -> str:

@@ -35,6 +35,7 @@ class _Open:
     line: Recorded
     data: RequestedData
     decisions: list[Decision] = field(default_factory=list)
+    shown: list[Fact] = field(default_factory=list)
     ended: list[Fact] = field(default_factory=list)
     execution: str | None = None
 
@@ -62,7 +63,7 @@ class Ledger:
             case ApprovalDecided(data=data) | ApprovalRefused(data=data):
                 asked.decisions.append(_decision(line, data))
             case ApprovalPosted(data=data):
-                asked.ended.append(Fact(f"shown in the channel {data.channel}", (line.seq,)))
+                asked.shown.append(Fact(f"in the channel {data.channel}", (line.seq,)))
             case ApprovalExpired(data=data):
                 asked.ended.append(Fact(f"expired{because(data.reason)}", (line.seq,)))
             case ApprovalRevoked(data=data):
@@ -139,6 +140,7 @@ class Ledger:
             decisions=tuple(asked.decisions),
             latency_ms=between_ms(line.ts, approved.ts) if approved else None,
             latency_refs=(line.seq, approved.seq) if approved else (line.seq,),
+            shown=tuple(asked.shown),
             ended=tuple(asked.ended),
             run=run,
         )

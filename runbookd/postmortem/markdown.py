@@ -1,6 +1,5 @@
 """Writes a postmortem draft as Markdown that GitHub, GitLab and others render alike."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from runbookd.postmortem.document import Document, Excerpt, Refs
 from runbookd.postmortem.inert import Md, code_span, fence, inline, quote
 from runbookd.postmortem.texts import blob_path
-from runbookd.postmortem.wording import duration, offset
+from runbookd.postmortem.wording import duration, moment, offset
 
 TEMPLATE = "postmortem.md.j2"
 
@@ -18,7 +17,6 @@ TEMPLATE = "postmortem.md.j2"
 _LANGUAGES = frozenset({"bash", "python", "sql"})
 _CITED = 8
 _NAMED = 3
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z", re.ASCII)
 
 
 def markdown(document: Document) -> str:
@@ -40,7 +38,7 @@ def markdown(document: Document) -> str:
             "cite": cite,
             "blob": lambda digest: code_span(blob_path(digest)),
             "code": code_span,
-            "duration": lambda ms: Md(duration(ms)),
+            "duration": duration,
             "excerpt": excerpt,
             "fence": fence,
             "moment": moment,
@@ -69,12 +67,6 @@ def cite(refs: Refs) -> Md:
         shown = [_span(span) for span in spans[: _CITED - 1]]
         return Md(f"{' '.join(shown)} ({left_out} more) {_span(spans[-1])}")
     return Md(" ".join(_span(span) for span in spans))
-
-
-def moment(ts: str) -> Md:
-    """A time of the record to the second, ``2026-11-24 02:07:31``."""
-    found = _TIME.fullmatch(ts)
-    return Md(f"{found[1]} {found[2]}") if found else inline(ts)
 
 
 def excerpt(shown: Excerpt, language: str = "text") -> Md:

@@ -14,7 +14,7 @@ from runbookd.postmortem.ledger import Ledger
 from runbookd.postmortem.metrics import metrics
 from runbookd.postmortem.texts import Texts
 from runbookd.postmortem.timeline import Timeline
-from runbookd.postmortem.wording import NOT_RECORDED, Names, because, count, duration
+from runbookd.postmortem.wording import NOT_RECORDED, Names, because, count, duration, moment
 from runbookd.session.state import SessionState, fold
 
 
@@ -115,7 +115,7 @@ def _header(
     if closed is not None:
         rows.append(Field("Closed (UTC)", closed.ts, (closed.seq,)))
     else:
-        rows.append(Field("Closed (UTC)", f"still open, last line {last.ts}", (last.seq,)))
+        rows.append(Field("Closed (UTC)", f"still open at {moment(last.ts)}", (last.seq,)))
     if opened is None:
         return (Field("Runbook", None, at), *rows)
     box = opened.sandbox
@@ -152,7 +152,7 @@ def _outline(
     runs: tuple[Run, ...],
     actions: tuple[Action, ...],
 ) -> tuple[Fact, ...]:
-    facts = [Fact(f"{first.actor.id} opened the session at {first.ts}", (first.seq,))]
+    facts = [Fact(f"{first.actor.id} opened the session at {moment(first.ts)}", (first.seq,))]
     for what, found in (
         ("read-only run", [run for run in runs if run.lane == "read-only"]),
         ("gated run", [run for run in runs if run.lane == "gated"]),
@@ -170,10 +170,10 @@ def _outline(
     facts += [_action_fact(action) for action in actions]
     if closed is not None:
         reason = closed.event.data.reason if isinstance(closed.event, SessionClosed) else ""
-        text = f"{closed.actor.id} closed the session at {closed.ts}{because(reason)}"
+        text = f"{closed.actor.id} closed the session at {moment(closed.ts)}{because(reason)}"
         facts.append(Fact(text, (closed.seq,)))
     else:
-        facts.append(Fact(f"The session was still open at {last.ts}", (last.seq,)))
+        facts.append(Fact(f"The session was still open at {moment(last.ts)}", (last.seq,)))
     return tuple(facts)
 
 

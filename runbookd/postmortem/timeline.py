@@ -39,7 +39,15 @@ from runbookd.events import (
     SessionOpened,
 )
 from runbookd.postmortem.document import Entry
-from runbookd.postmortem.wording import NOT_RECORDED, Names, because, between_ms, duration, recovery
+from runbookd.postmortem.wording import (
+    NOT_RECORDED,
+    Names,
+    because,
+    between_ms,
+    duration,
+    moment,
+    recovery,
+)
 from runbookd.visible import one_line, visible
 
 NOTE_CHARS = 160
@@ -134,7 +142,7 @@ class Timeline:
                 groups = ", ".join(data.groups) or "nobody"
                 return (
                     f"asked for approval of {cell}: {request}, {data.quorum} of {groups},"
-                    f" until {data.expires_at}"
+                    f" until {moment(data.expires_at)}"
                 )
             case ApprovalPosted(data=data):
                 return f"showed {request} in the channel {data.channel}"

@@ -74,6 +74,14 @@ def between_ms(start: str | None, end: str | None) -> int | None:
     return ms if ms >= 0 else None
 
 
+def moment(ts: str) -> str:
+    """A time of the record to the second, ``2026-11-24 02:07:31``; anything else as it is."""
+    try:
+        return f"{parse_rfc3339(ts):%Y-%m-%d %H:%M:%S}"
+    except ValueError:
+        return ts
+
+
 def duration(ms: int | None) -> str:
     """Milliseconds as people read them: ``250 ms``, ``1.200 s``, ``3 min 5 s``, ``2 h 0 min``."""
     if ms is None:

@@ -214,7 +214,8 @@ def test_an_approval_is_told_from_asking_to_its_end(walked: Record) -> None:
     assert action.run.results == (("previous", "20"),)
     (call,) = action.run.calls
     assert (call.method, call.path, call.status) == ("POST", "/admin/pool", 200)
-    assert [fact.text.split()[0] for fact in action.ended] == ["shown", "used", "the"]
+    assert texts(action.shown) == ["in the channel slack"]
+    assert texts(action.ended) == ["used up by the execution x3", "the execution ended: done"]
 
 
 def test_an_approval_by_several_people_is_complete_with_the_last() -> None:
