@@ -1,5 +1,6 @@
 """Content-addressed files: ``blobs/sha256/<hex>`` holds exactly the bytes of that SHA-256."""
 
+import asyncio
 import hashlib
 import os
 import re
@@ -12,7 +13,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class BlobStore:
-    """The blobs of one session. Safe to use from several threads."""
+    """The blobs of one session."""
 
     def __init__(self, session: Path, files: Files | None = None) -> None:
         self.folder = session / "blobs" / "sha256"
@@ -28,27 +29,13 @@ class BlobStore:
             raise RecordError(f"{digest[:80]!r} is not a SHA-256")
         return self.folder / digest
 
-    def put(self, data: bytes) -> str:
+    async def put(self, data: bytes) -> str:
         """Store bytes, durably, and return their digest. The caller has redacted them.
 
         Raises:
             RecordUnwritable: the disk refuses; no partial blob is left under a digest.
         """
-        digest = hashlib.sha256(data).hexdigest()
-        path = self.path(digest)
-        try:
-            if self._holds(path, digest):
-                # Another thread may have put it there without its name being durable yet.
-                sync_folder(self._files, self.folder)
-            else:
-                make_folder(self._files, self.folder)
-                replace_file(self._files, path, data)
-        except OSError as error:
-            raise RecordUnwritable(
-                f"a blob cannot be stored in {self.folder}: {error.strerror}",
-                "look at the disk's free space and health",
-            ) from error
-        return digest
+        return await asyncio.to_thread(self._put, data)
 
     def get(self, digest: str) -> bytes:
         """The bytes of that digest, checked.
@@ -67,6 +54,23 @@ class BlobStore:
         if hashlib.sha256(data).hexdigest() != digest:
             raise RecordError(f"blob {digest} was altered", "look with runbookd verify")
         return data
+
+    def _put(self, data: bytes) -> str:
+        digest = hashlib.sha256(data).hexdigest()
+        path = self.path(digest)
+        try:
+            if self._holds(path, digest):
+                # Another thread may have put it there without its name being durable yet.
+                sync_folder(self._files, self.folder)
+            else:
+                make_folder(self._files, self.folder)
+                replace_file(self._files, path, data)
+        except OSError as error:
+            raise RecordUnwritable(
+                f"a blob cannot be stored in {self.folder}: {error.strerror}",
+                "look at the disk's free space and health",
+            ) from error
+        return digest
 
     def _holds(self, path: Path, digest: str) -> bool:
         """Whether the very blob is there already; a damaged one is written again."""

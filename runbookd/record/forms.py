@@ -9,15 +9,15 @@ import html
 import json
 from urllib.parse import quote, quote_plus
 
-MIN_LENGTH = 6
+MIN_SECRET = 6
 """A shorter value would be found everywhere, so it cannot be redacted."""
 
 
 def forms(value: str) -> frozenset[str]:
-    """Every form of ``value`` that is looked for, each at least :data:`MIN_LENGTH` long.
+    """Every form of ``value`` that is looked for, each at least :data:`MIN_SECRET` long.
 
     Args:
-        value: the secret, at least :data:`MIN_LENGTH` characters.
+        value: the secret, at least :data:`MIN_SECRET` characters.
     """
     raw = value.encode("utf-8", "surrogatepass")
     escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
@@ -35,7 +35,7 @@ def forms(value: str) -> frozenset[str]:
         raw.hex().upper(),
         *_base64_forms(raw),
     }
-    return frozenset(form for form in found if len(form) >= MIN_LENGTH)
+    return frozenset(form for form in found if len(form) >= MIN_SECRET)
 
 
 def _url_forms(raw: bytes) -> set[str]:

@@ -7,8 +7,8 @@ or ``ab*`` at the end. :func:`compile_pattern` reads the pattern and builds both
 
 The parts understood: characters, ``\\d \\w \\s`` and their opposites, escapes of punctuation and
 ``\\n \\r \\t \\xhh``, ``[...]``, ``.``, ``\\b``, groups ``(...)``, ``(?:...)`` and ``(?i:...)``,
-alternatives, and the repeats ``? * + {m} {m,} {m,n}``, also lazy. Look-around, back references and anchors are
-refused: their meaning depends on what lies outside the match.
+alternatives, and the repeats ``? * + {m} {m,} {m,n}``, also lazy. Look-around, back references and
+anchors are refused: their meaning depends on what lies outside the match.
 """
 
 import re

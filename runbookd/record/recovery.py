@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from runbookd.errors import RecordError, RecordUnwritable
 from runbookd.events import Checkpointed, Recorded
 from runbookd.record.chain import BREAKS, Chain
 from runbookd.record.files import Files
 from runbookd.record.layout import CHECKPOINT, RECORD, VKEY
 from runbookd.record.logfile import AppendFailed, LogFile, make_reserve, open_log
-from runbookd.record.note import Checkpoint, NoteError, Verifier
+from runbookd.record.note import Checkpoint, NoteError, Signer, Verifier
 from runbookd.record.reader import scan, sound
 
 _HINT = "it is not continued; look with runbookd verify"
@@ -20,23 +22,23 @@ class Recovery:
     """A record that can be continued."""
 
     file: LogFile
+    signer: Signer
     chain: Chain
     lines: list[Recorded]
     last_checkpoint: str | None
     torn_bytes: int
 
 
-def recover(files: Files, folder: Path, verifier: Verifier) -> Recovery:
-    """Open the record in ``folder`` for the key of ``verifier``.
+def recover(files: Files, folder: Path, key: Ed25519PrivateKey) -> Recovery:
+    """Open the record in ``folder``, which was signed with ``key``.
 
     Raises:
-        RecordError: there is none, it is damaged, or it belongs to another log or key.
+        RecordError: there is none, it is damaged, or another key signed it.
         RecordUnwritable: another writer has it, or the disk refuses.
     """
     file = open_log(files, folder)
     try:
-        _check_vkey(folder, verifier)
-        found = _read(file, folder, verifier)
+        found = _read(file, folder, _signer(folder, key))
         _repair(files, folder, found)
     except (OSError, AppendFailed) as error:
         file.close()
@@ -50,18 +52,22 @@ def recover(files: Files, folder: Path, verifier: Verifier) -> Recovery:
     return found
 
 
-def _check_vkey(folder: Path, verifier: Verifier) -> None:
+def _signer(folder: Path, key: Ed25519PrivateKey) -> Signer:
+    """``key`` under the name of the log, which is what ``record.vkey`` must say."""
+    path = folder / VKEY
     try:
-        vkey = (folder / VKEY).read_text(encoding="utf-8").removesuffix("\n")
-    except (OSError, UnicodeDecodeError):
-        raise RecordError(f"{folder / VKEY} cannot be read", _HINT) from None
-    if vkey != verifier.vkey:
-        raise RecordError(f"the record in {folder} is another log's, or another key's", _HINT)
+        vkey = path.read_text(encoding="utf-8").removesuffix("\n")
+        signer = Signer(key, Verifier.parse(vkey).name)
+    except (OSError, ValueError):
+        raise RecordError(f"{path} holds no verifier key", _HINT) from None
+    if signer.verifier.vkey != vkey:
+        raise RecordError(f"the record in {folder} was signed with another key", _HINT)
+    return signer
 
 
-def _read(file: LogFile, folder: Path, verifier: Verifier) -> Recovery:
+def _read(file: LogFile, folder: Path, signer: Signer) -> Recovery:
     path = folder / RECORD
-    chain = Chain.empty(verifier.name)
+    chain = Chain.empty(signer.origin)
     lines: list[Recorded] = []
     last_checkpoint: str | None = None
     torn = b""
@@ -75,7 +81,7 @@ def _read(file: LogFile, folder: Path, verifier: Verifier) -> Recovery:
                 raise RecordError(f"{path}, line {line.number}: {BREAKS[wrong]}", _HINT)
             if isinstance(recorded.event, Checkpointed):
                 last_checkpoint = recorded.event.data.note
-                if not _holds(verifier, last_checkpoint, chain):
+                if not _holds(signer.verifier, last_checkpoint, chain):
                     raise RecordError(
                         f"{path}, line {line.number}: the checkpoint does not hold", _HINT
                     )
@@ -84,7 +90,7 @@ def _read(file: LogFile, folder: Path, verifier: Verifier) -> Recovery:
             file.end += len(line.raw) + 1
     if torn:
         file.set_aside(chain.size, torn)
-    return Recovery(file, chain, lines, last_checkpoint, len(torn))
+    return Recovery(file, signer, chain, lines, last_checkpoint, len(torn))
 
 
 def _holds(verifier: Verifier, note: str, chain: Chain) -> bool:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from runbookd.errors import InputError
-from runbookd.record.forms import MIN_LENGTH, forms
+from runbookd.record.forms import MIN_SECRET as MIN_SECRET
+from runbookd.record.forms import forms
 from runbookd.record.patterns import Pattern, compile_pattern
 
 _MARK = re.compile(r"\[redacted:([ -Z^-~]{1,200})\]")
@@ -102,9 +103,9 @@ class Redactor:
         """
         rule = _rule_name(rule)
         value = value.strip()
-        if len(value) < MIN_LENGTH:
+        if len(value) < MIN_SECRET:
             raise InputError(
-                f"the secret {rule} is shorter than {MIN_LENGTH} characters, so it cannot be kept "
+                f"the secret {rule} is shorter than {MIN_SECRET} characters, so it cannot be kept "
                 "out of the record",
                 "use a longer one",
             )

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -27,6 +28,7 @@ from runbookd.record.recovery import recover
 from runbookd.record.redaction import Redactor
 from runbookd.record.scrub import scrubbed
 
+_T = TypeVar("_T")
 _MONO_BITS = 52
 
 
@@ -66,7 +68,7 @@ class RecordWriter:
         self.blobs = BlobStore(folder, files)
 
     @classmethod
-    def create(
+    async def create(
         cls,
         folder: Path,
         *,
@@ -76,7 +78,7 @@ class RecordWriter:
         redactor: Redactor,
         files: Files | None = None,
     ) -> "RecordWriter":
-        """Start a record. Blocks for a few fsyncs.
+        """Start a record.
 
         Args:
             folder: the session's folder, made when it is missing.
@@ -92,7 +94,13 @@ class RecordWriter:
         """
         files = files or Files()
         signer = _signer(key, log)
-        file = create_log(files, folder, signer.verifier.vkey)
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(None, create_log, files, folder, signer.verifier.vkey)
+        cancelled = await _finished(running)
+        file = running.result()
+        if cancelled:
+            file.close()
+            raise cancelled
         return cls(
             folder,
             file=file,
@@ -105,17 +113,16 @@ class RecordWriter:
         )
 
     @classmethod
-    def open(
+    async def open(
         cls,
         folder: Path,
         *,
-        log: str,
         key: Ed25519PrivateKey,
         clock: Clock,
         redactor: Redactor,
         files: Files | None = None,
     ) -> tuple["RecordWriter", list[Recorded], int]:
-        """Go on with a record after a restart. Blocks while it reads all of it.
+        """Go on with a record after a restart, once all of it was read and checked.
 
         A last line that was never finished is moved into ``torn-<seq>`` beside the record.
 
@@ -128,14 +135,18 @@ class RecordWriter:
             RecordUnwritable: another writer has it, or the disk refuses.
         """
         files = files or Files()
-        signer = _signer(key, log)
-        found = recover(files, folder, signer.verifier)
+        running = asyncio.get_running_loop().run_in_executor(None, recover, files, folder, key)
+        cancelled = await _finished(running)
+        found = running.result()
+        if cancelled:
+            found.file.close()
+            raise cancelled
         writer = cls(
             folder,
             file=found.file,
             chain=found.chain,
             last_checkpoint=found.last_checkpoint,
-            signer=signer,
+            signer=found.signer,
             clock=clock,
             redactor=redactor,
             files=files,
@@ -158,9 +169,9 @@ class RecordWriter:
         return self._durable.size
 
     @property
-    def root(self) -> bytes:
-        """The RFC 6962 root over the durable lines."""
-        return self._durable.tree.root()
+    def root(self) -> str:
+        """The RFC 6962 root over the durable lines, as 64 hex digits."""
+        return self._durable.tree.root().hex()
 
     @property
     def failed(self) -> bool:
@@ -296,12 +307,7 @@ class RecordWriter:
         self._queue, self._queued_note = [], None
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(self._thread, self._write, extend, data, note)
-        cancelled: asyncio.CancelledError | None = None
-        while not running.done():
-            try:
-                await asyncio.wait([running])
-            except asyncio.CancelledError as error:
-                cancelled = error
+        cancelled = await _finished(running)
         unexpected = running.exception()
         if unexpected is not None:
             self._failure = AppendFailed(repr(unexpected), spare=False)
@@ -340,6 +346,17 @@ class RecordWriter:
                 "free or replace the disk and open the session again; nothing runs until then",
             )
         return RecordUnwritable(f"the record of {self.log} is not open for this")
+
+
+async def _finished(running: asyncio.Future[_T]) -> asyncio.CancelledError | None:
+    """Wait until a thread is done, come what may; returns the cancellation that came meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    return cancelled
 
 
 def _signer(key: Ed25519PrivateKey, log: str) -> Signer:
