@@ -1,6 +1,7 @@
 """The small values that policies are written in: durations, sizes, names, globs, references."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -90,14 +91,16 @@ def _endpoint(value: str) -> str:
     return value
 
 
-def _absolute(value: str) -> str:
+def _absolute(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
     if not value.startswith("/") or "\0" in value or ".." in value.split("/"):
         raise _problem("path", "write an absolute path without ..")
-    return value.rstrip("/") or "/"
+    return Path(value)
 
 
-def _not_root(value: str) -> str:
-    if value == "/":
+def _not_root(value: Path) -> Path:
+    if value == Path("/"):
         raise _problem("path", "the whole file system cannot be opened for writing; name folders")
     return value
 
@@ -148,10 +151,10 @@ SecretText = Annotated[str, AfterValidator(_secret)]
 
 Upstream = Annotated[str, AfterValidator(_upstream)]
 Allowance = Annotated[str, AfterValidator(_allowance)]
-"""``METHOD /path``, where ``*`` in the path stands for anything."""
+"""``METHOD /path``; ``*`` stands for anything in a segment, and at the end for all that follows."""
 
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 WritablePath = Annotated[AbsolutePath, AfterValidator(_not_root)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
