@@ -2,13 +2,9 @@
 
 import asyncio
 import secrets
-import shutil
 import socket
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import structlog
 
@@ -43,11 +39,11 @@ async def run_daemon(
         PolicyError, SettingsError: the configuration is wrong; nothing was started.
     """
     stop = asyncio.Event()
-    with sole_daemon(settings.home), stop_on_signals(stop), _private_folder() as private:
+    with sole_daemon(settings.home), stop_on_signals(stop):
         load_policies(settings.policies)
         listener = listen(settings.socket, settings.socket_group)
         try:
-            await _serve(settings, listener, private, stop, on_demand, on_ready)
+            await _serve(settings, listener, stop, on_demand, on_ready)
         finally:
             listener.close()
             settings.socket.unlink(missing_ok=True)
@@ -56,7 +52,6 @@ async def run_daemon(
 async def _serve(
     settings: Settings,
     listener: socket.socket,
-    private: Path,
     stop: asyncio.Event,
     on_demand: bool,
     on_ready: Callable[[], None],
@@ -84,8 +79,7 @@ async def _serve(
                 sandbox=sandbox,
                 proxy=proxy,
                 switchboard=switchboard,
-                private=private,
-                hidden=(settings.home, private, settings.socket.parent),
+                hidden=(settings.home, settings.socket.parent),
                 resolve=vault.resolve,
             ),
             tools=Tools(
@@ -154,13 +148,3 @@ async def _leave_when_idle(
             _log.info("daemon.idle", seconds=int(idle))
             stop.set()
             return
-
-
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    """A folder for connection files, gone when the daemon is."""
-    folder = Path(tempfile.mkdtemp(prefix="runbookd-kernels-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -162,9 +162,10 @@ class Sessions:
             try:
                 await asyncio.to_thread(_freeze, folder / "runbook.ipynb", runbook.raw)
                 redactor = self._world.redactor(policies)
-                writer = await RecordWriter.create(
+                writer = await asyncio.to_thread(
+                    RecordWriter.create,
                     folder,
-                    log=self._origin(folder.name),
+                    log=f"{self._world.host}/runbookd/{folder.name}",
                     key=self._world.key,
                     clock=self._world.clock,
                     redactor=redactor,
@@ -224,17 +225,19 @@ class Sessions:
         folder.mkdir(parents=True, mode=0o700)
         return folder
 
-    def _origin(self, session: str) -> str:
-        return f"{self._world.host}/runbookd/{session}"
-
     # ---- taking up -------------------------------------------------------------------------
 
     async def _take_up(self, folder: Path) -> None:
         runbook = await asyncio.to_thread(read_runbook, folder / "runbook.ipynb")
         policies = self._world.tools.policies()
         redactor = self._world.redactor(policies)
-        writer, lines, torn = await RecordWriter.open(
-            folder, key=self._world.key, clock=self._world.clock, redactor=redactor
+        writer, lines, torn = await asyncio.to_thread(
+            RecordWriter.open,
+            folder,
+            log=await asyncio.to_thread(_origin, folder / "record.jsonl"),
+            key=self._world.key,
+            clock=self._world.clock,
+            redactor=redactor,
         )
         state = fold_all(lines)
         if state.opened is None or state.opened.runbook.digest != runbook.digest:
@@ -288,6 +291,16 @@ class Sessions:
             if writer.failed:
                 self._archive.problems[name] = "its record cannot be extended any more"
             await writer.close()
+
+
+def _origin(record: Path) -> str:
+    """The log that the record itself says it is: the host may have got another name since."""
+    with record.open("rb") as file:
+        first = file.readline()
+    try:
+        return str(json.loads(first)["log"])
+    except (ValueError, KeyError, TypeError):
+        raise RecordError(f"the first line of {record} cannot be read") from None
 
 
 def _gated(cell: CellPlan) -> CellPlan:

@@ -47,7 +47,9 @@ def prepare_home(
         for folder in (home, home / "runbooks", home / "policies"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _private(home / "runbookd.toml", _configuration(home, world))
-        _private(home / "policies" / "drill.yaml", _policy(world))
+        secret = home / "checkout-admin.secret"
+        _private(secret, f"Bearer {world['checkout']['admin_token']}\n")
+        _private(home / "policies" / "drill.yaml", _policy(world, secret))
         target = home / "runbooks" / (runbook.name if runbook else RUNBOOK)
         source = runbook or shipped("runbooks") / RUNBOOK
         target.write_bytes(source.read_bytes())
@@ -77,7 +79,7 @@ def _configuration(home: Path, world: dict[str, Any]) -> str:
             f'runbooks = "{home / "runbooks"}"',
             f'policies = "{home / "policies"}"',
             "[slack]",
-            f'base_url = "{slack["base_url"]}"',
+            f'base_url = "{slack["api_url"]}"',
             f'bot_token = "{slack["bot_token"]}"',
             f'app_token = "{slack["app_token"]}"',
             f'channel = "{slack["channel"]}"',
@@ -86,16 +88,15 @@ def _configuration(home: Path, world: dict[str, Any]) -> str:
     )
 
 
-def _policy(world: dict[str, Any]) -> str:
+def _policy(world: dict[str, Any], secret: Path) -> str:
     policy = yaml.safe_load((shipped("policies") / "drill.yaml").read_text("utf-8"))
     for identity in policy["identities"]:
         if identity["person"] == RESPONDER:
             identity["os_user"] = pwd.getpwuid(os.getuid()).pw_name
-    checkout = world["checkout"]
     for connector in policy["connectors"].values():
-        connector["url"] = checkout["url"]
+        connector["url"] = world["checkout"]["url"]
         if "credential" in connector:
-            connector["credential"]["secret"] = f"file:{checkout['admin_secret_file']}"
+            connector["credential"]["secret"] = f"file:{secret}"
     return yaml.safe_dump(policy, sort_keys=False)
 
 

@@ -41,13 +41,14 @@ from runbookd.events import (
 from runbookd.policy.decide import Click, Refused, judge
 from runbookd.policy.model import Policies
 from runbookd.policy.people import identity_of
+from runbookd.record.blobs import BlobStore
+from runbookd.record.redaction import Redactor
 from runbookd.runbook.notebook import Runbook
 from runbookd.session import asking, gate, rules
 from runbookd.session.execution import Executions
-from runbookd.session.journal import Blobs, Journal
+from runbookd.session.journal import Journal
 from runbookd.session.lanes import Lanes
 from runbookd.session.noticeboard import Noticeboard
-from runbookd.session.outputs import Redactor
 from runbookd.session.readonly import ReadOnlyLane
 from runbookd.session.state import OPEN_REQUEST, Request, SessionState
 
@@ -88,7 +89,7 @@ class Session:
         self,
         *,
         journal: Journal,
-        blobs: Blobs,
+        blobs: BlobStore,
         redactor: Redactor,
         runbook: Runbook,
         lanes: Lanes,

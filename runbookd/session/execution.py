@@ -15,11 +15,13 @@ from runbookd.events import (
     KernelStartedData,
 )
 from runbookd.kernels.lane import explain
+from runbookd.record.blobs import BlobStore
+from runbookd.record.redaction import Redactor
 from runbookd.session.gate import Claim
-from runbookd.session.journal import Blobs, Journal
-from runbookd.session.lanes import Lanes
-from runbookd.session.outputs import OutputSink, Redactor
-from runbookd.session.readonly import LaneKernel, ReadOnlyLane
+from runbookd.session.journal import Journal
+from runbookd.session.lanes import LaneKernel, Lanes
+from runbookd.session.outputs import OutputSink
+from runbookd.session.readonly import ReadOnlyLane
 
 
 class Executions:
@@ -29,7 +31,7 @@ class Executions:
         self,
         *,
         journal: Journal,
-        blobs: Blobs,
+        blobs: BlobStore,
         redactor: Redactor,
         lanes: Lanes,
         read_only: ReadOnlyLane,

@@ -9,48 +9,14 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from runbookd.errors import RecordUnwritable
 from runbookd.events import DAEMON, Actor, Checkpointed, Event, Recorded
+from runbookd.record.writer import RecordWriter
 from runbookd.session.state import SessionState, fold
 
 _READ_LINES = 500
-
-
-class Blobs(Protocol):
-    """A content-addressed store: what :class:`runbookd.record.blobs.BlobStore` does."""
-
-    async def put(self, data: bytes) -> str:
-        """Store ``data`` durably and return its digest."""
-        ...
-
-
-class Writer(Protocol):
-    """The part of :class:`runbookd.record.writer.RecordWriter` that a session needs."""
-
-    @property
-    def size(self) -> int:
-        """How many lines are durable."""
-        ...
-
-    @property
-    def failed(self) -> bool:
-        """Whether the record can no longer be extended."""
-        ...
-
-    @property
-    def root(self) -> str:
-        """The Merkle root over all durable lines, hex."""
-        ...
-
-    async def append(self, *events: Event, actor: Actor) -> list[Recorded]:
-        """Append; return once durable."""
-        ...
-
-    async def checkpoint(self) -> Recorded | None:
-        """Append a checkpoint line."""
-        ...
 
 
 class Journal:
@@ -62,13 +28,15 @@ class Journal:
         state: the state after the lines that are there already.
     """
 
-    def __init__(self, writer: Writer, file: Path, state: SessionState | None = None) -> None:
+    def __init__(self, writer: RecordWriter, file: Path, state: SessionState | None = None) -> None:
         self._writer = writer
         self._file = file
         self._changed = asyncio.Event()
         self._since_checkpoint = 0
         self._ended = False
         self.state = state or SessionState()
+        # Not the answer of append: that one may be cancelled, and its lines are durable yet.
+        writer.on_durable = self._take
 
     @property
     def failed(self) -> bool:
@@ -78,7 +46,7 @@ class Journal:
     @property
     def root(self) -> str:
         """The Merkle root over the lines so far, hex."""
-        return self._writer.root
+        return self._writer.root.hex()
 
     @property
     def since_checkpoint(self) -> int:
@@ -92,19 +60,19 @@ class Journal:
             RecordUnwritable: they are not in the record, so what they announce must not happen.
         """
         try:
-            lines = await self._writer.append(*events, actor=actor)
+            return await self._writer.append(*events, actor=actor)
         except RecordUnwritable:
             self._wake()
             raise
-        self._take(lines)
-        return lines
 
     async def checkpoint(self) -> str:
         """Sign what is there; return the signed note. No new line when nothing was added."""
         if self._since_checkpoint or not self.state.checkpoint:
-            line = await self._writer.checkpoint()
-            if line is not None:
-                self._take([line])
+            try:
+                await self._writer.checkpoint()
+            except RecordUnwritable:
+                self._wake()
+                raise
         return self.state.checkpoint
 
     def _take(self, lines: Sequence[Recorded]) -> None:

@@ -29,15 +29,13 @@ TakeOutput = Callable[[OutputChannel, Mapping[str, str | bytes]], Awaitable[None
 class Ground:
     """What the daemon gives to the lanes of every session.
 
-    ``private`` is a folder that no kernel can read, for connection files; ``hidden`` what else
-    no kernel may read, the daemon's home first. ``resolve`` turns a secret reference into its
-    value and has it redacted from then on.
+    ``hidden`` is what no kernel may read, the daemon's home first. ``resolve`` turns a secret
+    reference into its value and has it redacted from then on.
     """
 
     sandbox: Sandbox
     proxy: ConnectorProxy
     switchboard: "Switchboard"
-    private: Path
     hidden: tuple[Path, ...]
     resolve: Callable[[str], Awaitable[str]]
 
@@ -227,7 +225,6 @@ class Lanes:
                 kernelspec=self._runbook.kernelspec,
                 lane=lane,
                 scratch=scratch,
-                private=self._ground.private,
                 walls=walls,
                 env={**grant.env, **env},
                 output_limit=limits.output,

@@ -1,39 +1,17 @@
 """From what a kernel says to what the record holds: redacted first, in line when short."""
 
+import asyncio
 from collections.abc import Mapping
-from typing import Protocol
 
 from runbookd.events import CellOutput, Content, OutputChannel, OutputData
-from runbookd.session.journal import Blobs, Journal
+from runbookd.record.blobs import BlobStore
+from runbookd.record.redaction import Redactor
+from runbookd.session.journal import Journal
 
 INLINE_BYTES = 16 * 1024
 """Longer contents become blobs."""
 
 _STREAMS: tuple[OutputChannel, ...] = ("stdout", "stderr")
-
-
-class StreamRedactor(Protocol):
-    """Redacts a text that comes in pieces."""
-
-    def feed(self, text: str) -> str:
-        """What may be shown already."""
-        ...
-
-    def flush(self) -> str:
-        """What was held back."""
-        ...
-
-
-class Redactor(Protocol):
-    """Takes secrets out of text; :class:`runbookd.record.redaction.Redactor` does."""
-
-    def text(self, text: str) -> tuple[str, tuple[str, ...]]:
-        """The text without secrets, and the rules that fired."""
-        ...
-
-    def stream(self) -> StreamRedactor:
-        """For a text that comes in pieces."""
-        ...
 
 
 class OutputSink:
@@ -42,7 +20,7 @@ class OutputSink:
     def __init__(
         self,
         journal: Journal,
-        blobs: Blobs,
+        blobs: BlobStore,
         redactor: Redactor,
         *,
         execution: str,
@@ -85,7 +63,9 @@ class OutputSink:
         raw = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
         if isinstance(value, str) and len(raw) <= INLINE_BYTES:
             return Content(mime=mime, bytes=len(raw), text=value)
-        return Content(mime=mime, bytes=len(raw), blob=await self._blobs.put(raw))
+        return Content(
+            mime=mime, bytes=len(raw), blob=await asyncio.to_thread(self._blobs.put, raw)
+        )
 
 
 def _text(value: str | bytes) -> str:
