@@ -1,0 +1,434 @@
+"""Verifying a record from its folder alone, or from a copy of it.
+
+One pass over ``record.jsonl`` in bounded memory: the chain and the tree grow over the lines as they
+stand, every checkpoint is compared when its size is reached, and :class:`Sense` reads along. What
+cannot be shown from what is here is said, too.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from runbookd.events import CellOutput, Checkpointed, Recorded, SessionClosed, SessionOpened
+from runbookd.record.blobs import BlobStore, file_digest
+from runbookd.record.chain import BREAKS, Chain
+from runbookd.record.layout import CHECKPOINT, RECORD, RUNBOOK, VKEY
+from runbookd.record.meaning import Sense
+from runbookd.record.note import (
+    BadSignature,
+    Checkpoint,
+    NoteError,
+    NotSigned,
+    Verifier,
+    unverified_checkpoint,
+)
+from runbookd.record.reader import SENTENCES, Line, scan
+from runbookd.record.report import Anchor, Findings, Kind, Overview, Report, Severity
+
+_MAX_SMALL_FILE = 1_048_576
+
+
+def verify(folder: Path, *, checkpoints: Sequence[str] = ()) -> Report:
+    """Verify the record in ``folder``.
+
+    Args:
+        folder: a session's folder, or a copy.
+        checkpoints: signed notes that others kept, each as its whole text.
+
+    Returns:
+        The report; whatever is wrong is a finding, nothing is raised for it.
+    """
+    return _Verification(folder, checkpoints, ()).run()
+
+
+def verify_all(sessions: Path, *, checkpoints: Sequence[str] = ()) -> Overview:
+    """Verify every session in a home's ``sessions`` folder, and that none is missing.
+
+    Each session recorded the last checkpoint of the one before it, so a record that was deleted,
+    or rewritten by somebody who did not rewrite its successor too, shows.
+    """
+    folders = sorted(folder for folder in sessions.iterdir() if (folder / RECORD).exists())
+    previous = [(folder, note) for folder in folders if (note := _previous(folder))]
+    reports = tuple(
+        _Verification(folder, checkpoints, [note for _, note in previous]).run()
+        for folder in folders
+    )
+    logs = {report.log for report in reports}
+    missing = Findings()
+    for folder, note in previous:
+        try:
+            origin = unverified_checkpoint(note).origin
+        except NoteError:
+            origin = "(unreadable)"
+        if origin not in logs:
+            text = f"{folder.name} follows the session {origin}, which is not there"
+            missing.add(None, "session-missing", text)
+    return Overview(reports=reports, missing=missing.listed())
+
+
+@dataclass(slots=True)
+class _Held:
+    """A checkpoint that does not come from the lines, and holds by its signature."""
+
+    checkpoint: Checkpoint
+    source: Literal["file", "given", "next-session"]
+    agrees: bool = False
+
+    def name(self) -> str:
+        return {
+            "file": "the checkpoint file",
+            "given": "a checkpoint from outside",
+            "next-session": "the checkpoint that the next session recorded",
+        }[self.source]
+
+
+class _Verification:
+    """One run. Reads the small files first, so that a session that still grows is no fault."""
+
+    def __init__(self, folder: Path, given: Sequence[str], next_sessions: Sequence[str]) -> None:
+        self._folder = folder
+        self._findings = Findings()
+        self._sense = Sense(self._findings)
+        self._blobs = BlobStore(folder)
+        self._verifier = self._read_vkey()
+        self._has_file = False
+        self._held: list[_Held] = [
+            *self._from_file(),
+            *self._from_outside(given, "given"),
+            *self._from_outside(next_sessions, "next-session"),
+        ]
+        self._chain = Chain.empty(self._verifier.name if self._verifier else "")
+        self._shift = 0
+        self._closed = False
+        self._checkpoints = 0
+        self._signed = 0
+        self._behind = 0
+
+    def run(self) -> Report:
+        try:
+            with (self._folder / RECORD).open("rb") as file:
+                for line in scan(file):
+                    self._compare_held(line.recorded)
+                    self._line(line)
+        except FileNotFoundError:
+            self._add(None, "record-missing", f"there is no {RECORD} in the folder")
+        except OSError as error:
+            self._add(None, "record-unreadable", f"{RECORD} cannot be read: {error.strerror}")
+        self._compare_held(None)
+        self._too_long()
+        self._check_file_is_latest()
+        self._check_blobs()
+        self._sense.end(closed=self._closed)
+        anchored = self._conclude()
+        return Report(
+            folder=str(self._folder),
+            log=self._chain.log or None,
+            vkey=self._verifier.vkey if self._verifier else None,
+            size=self._chain.size,
+            root=self._chain.tree.root().hex(),
+            closed=self._closed,
+            checkpoints=self._checkpoints,
+            signed=self._signed,
+            anchored=anchored,
+            anchors=tuple(
+                Anchor(
+                    size=held.checkpoint.size,
+                    root=held.checkpoint.root.hex(),
+                    held=held.source,
+                    agrees=held.agrees,
+                )
+                for held in self._held
+                if held.source != "file"
+            ),
+            findings=self._findings.listed(),
+            left_out=self._findings.left_out(),
+        )
+
+    def _add(self, seq: int | None, kind: Kind, text: str, severity: Severity = "fault") -> None:
+        self._findings.add(seq, kind, text, severity)
+
+    # ---- what stands beside the lines -------------------------------------------------------
+
+    def _read_vkey(self) -> Verifier | None:
+        text = _small_file(self._folder / VKEY)
+        if text is None:
+            self._add(None, "vkey-missing", f"there is no {VKEY}, so no signature can be checked")
+            return None
+        try:
+            return Verifier.parse(text.removesuffix("\n"))
+        except NoteError as error:
+            self._add(None, "vkey-malformed", f"{VKEY} cannot be used: {error}")
+            return None
+
+    def _from_file(self) -> Iterator[_Held]:
+        text = _small_file(self._folder / CHECKPOINT)
+        self._has_file = text is not None
+        if text is not None:
+            found = self._verified(None, text, "the checkpoint file")
+            if found is not None:
+                yield _Held(found, "file")
+
+    def _from_outside(
+        self, notes: Sequence[str], source: Literal["given", "next-session"]
+    ) -> Iterator[_Held]:
+        for note in notes:
+            try:
+                claimed = unverified_checkpoint(note)
+            except NoteError as error:
+                if source == "given":
+                    text = f"a checkpoint from outside proves nothing: {error}"
+                    self._add(None, "anchor-malformed", text, "unproved")
+                continue
+            if self._verifier is None:
+                continue
+            if claimed.origin != self._verifier.name:
+                if source == "given":
+                    text = f"a checkpoint from outside is of another log, {claimed.origin}"
+                    self._add(None, "anchor-other-log", text, "unproved")
+                continue
+            try:
+                yield _Held(self._verifier.checkpoint(note), source)
+            except NotSigned:
+                text = "somebody holds a checkpoint of this log that another key signed"
+                self._add(None, "anchor-other-key", text)
+            except NoteError:
+                text = "a checkpoint from outside has a bad signature by the log's key"
+                self._add(None, "anchor-bad-signature", text)
+
+    def _verified(self, seq: int | None, note: str, name: str) -> Checkpoint | None:
+        """The checkpoint in a note of the record's own, when its signature holds."""
+        if self._verifier is None:
+            return None
+        try:
+            found = self._verifier.checkpoint(note)
+        except BadSignature:
+            text = f"{name} has a signature by the log's key that does not hold"
+            self._add(seq, "checkpoint-bad-signature", text)
+        except NotSigned:
+            self._add(seq, "checkpoint-unsigned", f"{name} is not signed by the log's key")
+        except NoteError as error:
+            self._add(seq, "checkpoint-malformed", f"{name} cannot be read: {error}")
+        else:
+            if found.origin == self._chain_log():
+                return found
+            self._add(seq, "checkpoint-mismatch", f"{name} is another log's, {found.origin}")
+        return None
+
+    def _chain_log(self) -> str:
+        return self._verifier.name if self._verifier else self._chain.log
+
+    # ---- the lines --------------------------------------------------------------------------
+
+    def _line(self, line: Line) -> None:
+        if line.defect == "unterminated":
+            # A crash, or a session that is writing at this moment, leaves this behind; neither
+            # happens to a closed one.
+            severity: Severity = "fault" if self._closed else "unproved"
+            self._add(line.number, "unterminated", SENTENCES["unterminated"], severity)
+            return
+        if line.recorded is None:
+            if line.defect is not None:
+                self._add(line.number, line.defect, SENTENCES[line.defect])
+        else:
+            self._follow(line.number, line.recorded)
+            self._event(line.number, line.recorded)
+            self._sense.line(line.number, line.recorded)
+        self._chain.add(line.raw)
+
+    def _follow(self, number: int, recorded: Recorded) -> None:
+        if not self._chain.log:
+            self._chain.log = recorded.log
+        for wrong in self._chain.breaks(recorded):
+            if wrong == "wrong-seq":
+                # One line too many or too few shifts all that follow; say so once.
+                if recorded.seq - number == self._shift:
+                    continue
+                self._shift = recorded.seq - number
+            self._add(number, wrong, BREAKS[wrong])
+        if (number == 0) != isinstance(recorded.event, SessionOpened):
+            kind: Kind = "second-opening" if number else "no-opening"
+            text = (
+                "a session opens again" if number else "the record does not begin with an opening"
+            )
+            self._add(number, kind, text)
+
+    def _event(self, number: int, recorded: Recorded) -> None:
+        event = recorded.event
+        if self._closed and not isinstance(event, Checkpointed):
+            self._add(number, "after-closing", f"{event.type} after the closing", "info")
+        match event:
+            case SessionOpened(data=data):
+                if self._verifier is not None and data.vkey != self._verifier.vkey:
+                    text = f"{VKEY} is not the key that the session opened with"
+                    self._add(number, "vkey-mismatch", text)
+                self._check_runbook(number, data.runbook.digest)
+            case SessionClosed():
+                self._closed = True
+            case Checkpointed(data=data):
+                self._embedded(number, data.note)
+            case CellOutput(data=data):
+                for content in data.contents:
+                    if content.blob and not self._blobs.path(content.blob).is_file():
+                        text = f"its blob {content.blob} is not there"
+                        self._add(number, "blob-missing", text)
+            case _:
+                pass
+
+    def _embedded(self, number: int, note: str) -> None:
+        found = self._verified(number, note, "the checkpoint")
+        if found is None:
+            return
+        if found != self._now():
+            text = f"the signed checkpoint over {found.size} lines does not fit the lines before it"
+            self._add(number, "checkpoint-mismatch", text)
+            return
+        self._checkpoints += 1
+        self._signed = found.size
+        file = next((held for held in self._held if held.source == "file"), None)
+        if file is None or file.checkpoint.size < found.size:
+            self._behind += 1
+
+    def _now(self) -> Checkpoint:
+        return Checkpoint(self._chain_log(), self._chain.size, self._chain.tree.root())
+
+    # ---- checkpoints that others hold -------------------------------------------------------
+
+    def _compare_held(self, following: Recorded | None) -> None:
+        """Compare the lines so far with the checkpoints of that size; ``following`` comes next."""
+        for held in self._held:
+            if held.checkpoint.size == self._chain.size:
+                self._compare(held, following)
+
+    def _compare(self, held: _Held, following: Recorded | None) -> None:
+        embedded: Checkpoint | None = None
+        if following is not None and isinstance(following.event, Checkpointed):
+            try:
+                embedded = unverified_checkpoint(following.event.data.note)
+            except NoteError:
+                embedded = None
+        kind: Kind = "checkpoint-mismatch" if held.source == "file" else "anchor-mismatch"
+        size = held.checkpoint.size
+        if held.checkpoint != self._now():
+            if embedded is not None and embedded.size == size:
+                text = f"{held.name()} and the record's own for {size} lines differ: two histories"
+                self._add(size, "two-notes", text)
+            text = f"{held.name()} over {size} lines does not fit the first {size} lines"
+            self._add(None, kind, text)
+        elif following is None:
+            text = f"{held.name()} covers {size} lines, but its own line behind them is missing"
+            self._add(None, "truncated", text)
+        elif embedded != held.checkpoint:
+            text = f"{held.name()} over {size} lines fits, but is not recorded in its place"
+            self._add(size, "checkpoint-unrecorded", text)
+        else:
+            held.agrees = True
+
+    def _too_long(self) -> None:
+        sizes: dict[int, bytes] = {}
+        for held in self._held:
+            size = held.checkpoint.size
+            if sizes.setdefault(size, held.checkpoint.root) != held.checkpoint.root:
+                text = f"two signed checkpoints over {size} lines differ: there were two histories"
+                self._add(None, "two-notes", text)
+            if size > self._chain.size:
+                text = f"{held.name()} covers {size} lines, but only {self._chain.size} are here"
+                self._add(None, "truncated", text)
+
+    def _check_file_is_latest(self) -> None:
+        if not self._behind:
+            return
+        what = "lags behind the record's last checkpoint" if self._has_file else "is missing"
+        # The line is written before the file, so a crash or a running session leaves it one behind.
+        severity: Severity = "fault" if self._behind > 1 else "unproved"
+        text = f"the checkpoint file {what}, by {self._behind}"
+        self._add(None, "checkpoint-behind", text, severity)
+
+    # ---- files ------------------------------------------------------------------------------
+
+    def _check_runbook(self, number: int, expected: str) -> None:
+        try:
+            found = file_digest(self._folder / RUNBOOK)
+        except OSError:
+            text = f"the frozen {RUNBOOK} is not there to compare"
+            self._add(number, "runbook-missing", text, "unproved")
+            return
+        if found != expected:
+            text = f"{RUNBOOK} is not the notebook that was frozen"
+            self._add(number, "runbook-altered", text)
+
+    def _check_blobs(self) -> None:
+        try:
+            entries = os.scandir(self._blobs.folder)
+        except FileNotFoundError:
+            return
+        with entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                try:
+                    same = file_digest(Path(entry.path)) == entry.name
+                except OSError:
+                    same = False
+                if not same:
+                    self._add(
+                        None, "blob-altered", f"the blob {entry.name} is not what its name says"
+                    )
+
+    # ---- what can be said -------------------------------------------------------------------
+
+    def _conclude(self) -> int:
+        """Say what is open and what cannot be proved; returns how many lines are anchored."""
+        size = self._chain.size
+        after = size - self._signed - 1
+        if not self._closed:
+            self._add(None, "not-closed", "the session was not closed; lines may follow", "info")
+        if not self._checkpoints:
+            text = (
+                "no signed checkpoint holds: nothing shows that the lines are genuine or complete"
+            )
+            self._add(None, "no-checkpoint", text, "fault" if self._closed else "unproved")
+        elif after > 0:
+            text = (
+                f"{after} lines follow the last signed checkpoint; without it nobody can tell "
+                "whether they were changed or how many there were"
+            )
+            self._add(None, "after-checkpoint", text, "fault" if self._closed else "unproved")
+        anchored = max(
+            (h.checkpoint.size for h in self._held if h.agrees and h.source == "given"), default=0
+        )
+        if not anchored:
+            text = (
+                "no checkpoint from outside agrees: whoever has the signing key could have "
+                "rewritten the record whole"
+            )
+            self._add(None, "not-anchored", text, "unproved")
+        elif size > anchored + 1:
+            text = f"lines from {anchored + 1} on are newer than any checkpoint from outside"
+            self._add(None, "not-anchored", text, "unproved")
+        return anchored
+
+
+def _small_file(path: Path) -> str | None:
+    """A small text file, or None when it cannot be read. Never blocks on a pipe."""
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return file.read(_MAX_SMALL_FILE).decode("utf-8", "replace")
+    except OSError:
+        return None
+
+
+def _previous(folder: Path) -> str | None:
+    """The checkpoint of the session before, as the first line of a record has it."""
+    try:
+        with (folder / RECORD).open("rb") as file:
+            first = next(scan(file), None)
+    except OSError:
+        return None
+    if first is None or first.recorded is None:
+        return None
+    event = first.recorded.event
+    return event.data.previous if isinstance(event, SessionOpened) else None
