@@ -144,8 +144,9 @@ class Report(Frozen):
         state = "closed" if self.closed else "not closed"
         shown = [
             f"{self.log or self.folder}: {verdict}",
-            f"  {_count(self.size, 'line')}, {state}; {_count(self.checkpoints, 'signed checkpoint')}"
-            f" over the first {_count(self.signed, 'line')}; root {self.root}",
+            f"  {_count(self.size, 'line')}, {state}; root {self.root}",
+            f"  {_count(self.checkpoints, 'signed checkpoint')},"
+            f" the last over the first {_count(self.signed, 'line')}",
         ]
         for area in _AREAS:
             found = [finding for finding in self.findings if finding.area == area]

@@ -101,7 +101,7 @@ class _Verification:
         ]
         self._chain = Chain.empty(self._verifier.name if self._verifier else "")
         self._shift = 0
-        self._closed = False
+        self._closed_at: int | None = None
         self._checkpoints = 0
         self._signed = 0
         self._behind = 0
@@ -110,7 +110,8 @@ class _Verification:
         try:
             with (self._folder / RECORD).open("rb") as file:
                 for line in scan(file):
-                    self._compare_held(line.recorded)
+                    if line.defect != "unterminated":
+                        self._compare_held(line.recorded)
                     self._line(line)
         except FileNotFoundError:
             self._add(None, "record-missing", f"there is no {RECORD} in the folder")
@@ -120,7 +121,7 @@ class _Verification:
         self._too_long()
         self._check_file_is_latest()
         self._check_blobs()
-        self._sense.end(closed=self._closed)
+        self._sense.end(closed=self._closed_at is not None)
         anchored = self._conclude()
         return Report(
             folder=str(self._folder),
@@ -128,7 +129,7 @@ class _Verification:
             vkey=self._verifier.vkey if self._verifier else None,
             size=self._chain.size,
             root=self._chain.tree.root().hex(),
-            closed=self._closed,
+            closed=self._closed_at is not None,
             checkpoints=self._checkpoints,
             signed=self._signed,
             anchored=anchored,
@@ -225,7 +226,7 @@ class _Verification:
         if line.defect == "unterminated":
             # A crash, or a session that is writing at this moment, leaves this behind; neither
             # happens to a closed one.
-            severity: Severity = "fault" if self._closed else "unproved"
+            severity: Severity = "unproved" if self._closed_at is None else "fault"
             self._add(line.number, "unterminated", SENTENCES["unterminated"], severity)
             return
         if line.recorded is None:
@@ -256,7 +257,7 @@ class _Verification:
 
     def _event(self, number: int, recorded: Recorded) -> None:
         event = recorded.event
-        if self._closed and not isinstance(event, Checkpointed):
+        if self._closed_at is not None and not isinstance(event, Checkpointed):
             self._add(number, "after-closing", f"{event.type} after the closing", "info")
         match event:
             case SessionOpened(data=data):
@@ -265,7 +266,7 @@ class _Verification:
                     self._add(number, "vkey-mismatch", text)
                 self._check_runbook(number, data.runbook.digest)
             case SessionClosed():
-                self._closed = True
+                self._closed_at = number
             case Checkpointed(data=data):
                 self._embedded(number, data.note)
             case CellOutput(data=data):
@@ -382,19 +383,22 @@ class _Verification:
         """Say what is open and what cannot be proved; returns how many lines are anchored."""
         size = self._chain.size
         after = size - self._signed - 1
-        if not self._closed:
+        # A closing is always signed at once: where it is not, the end was cut off or made up.
+        signed_end = self._closed_at is None or self._closed_at < self._signed
+        unsigned: Severity = "unproved" if signed_end else "fault"
+        if self._closed_at is None:
             self._add(None, "not-closed", "the session was not closed; lines may follow", "info")
         if not self._checkpoints:
             text = (
                 "no signed checkpoint holds: nothing shows that the lines are genuine or complete"
             )
-            self._add(None, "no-checkpoint", text, "fault" if self._closed else "unproved")
+            self._add(None, "no-checkpoint", text, unsigned)
         elif after > 0:
             text = (
                 f"{after} lines follow the last signed checkpoint; without it nobody can tell "
                 "whether they were changed or how many there were"
             )
-            self._add(None, "after-checkpoint", text, "fault" if self._closed else "unproved")
+            self._add(None, "after-checkpoint", text, unsigned)
         anchored = max(
             (h.checkpoint.size for h in self._held if h.agrees and h.source == "given"), default=0
         )
