@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from runbookd.canonical import NotCanonical, canonical, digest
+from runbookd.canonical import NotCanonical, canonical
 from runbookd.events import (
     ApprovalClaimed,
     ApprovalDecided,
@@ -21,11 +21,9 @@ from runbookd.events import (
 )
 from runbookd.model import JsonText
 from runbookd.postmortem.document import Action, Decision, Excerpt, Fact, Run
-from runbookd.postmortem.texts import SOURCE_CHARS, Texts
+from runbookd.postmortem.texts import Texts
 from runbookd.postmortem.wording import NOT_RECORDED, Names, because, between_ms
 from runbookd.session.state import SessionState
-
-_SHOWN_APART = frozenset({"source", "inputs"})
 
 
 @dataclass(slots=True)
@@ -74,8 +72,6 @@ class Ledger:
             case ApprovalClaimed(data=data):
                 asked.execution = data.execution
                 text = f"used up by the execution {data.execution}"
-                if data.digest != asked.data.digest:
-                    text += ", which claimed another digest than the one asked for"
                 asked.ended.append(Fact(text, (line.seq,)))
             case ApprovalFinished(data=data):
                 asked.ended.append(Fact(f"the execution ended: {data.status}", (line.seq,)))
@@ -103,17 +99,6 @@ class Ledger:
             found.append(self._action(name, asked, stands, run))
         return tuple(found)
 
-    def altered(self) -> tuple[Fact, ...]:
-        """Requests whose document does not have the digest that was shown to the approver."""
-        return tuple(
-            Fact(
-                f"The document of {self._names.request(name)} does not have the digest it states",
-                (asked.line.seq,),
-            )
-            for name, asked in self._open.items()
-            if _digest(asked.data.document) != asked.data.digest
-        )
-
     def _action(self, name: str, asked: _Open, stands: str, run: Run | None) -> Action:
         data, line = asked.data, asked.line
         complete = (item for item in asked.decisions if item.complete and item.verdict == "approve")
@@ -132,11 +117,9 @@ class Ledger:
             rules=data.rules,
             expires_at=data.expires_at,
             state=stands,
-            source=self._source(data.document, line.event.cell),
+            source=self._source(data.document),
             inputs=_values(inputs) if isinstance(inputs, dict) else (),
-            terms=_values(
-                {key: item for key, item in data.document.items() if key not in _SHOWN_APART}
-            ),
+            terms=_values({key: item for key, item in data.document.items() if key != "inputs"}),
             decisions=tuple(asked.decisions),
             latency_ms=between_ms(line.ts, approved.ts) if approved else None,
             latency_refs=(line.seq, approved.seq) if approved else (line.seq,),
@@ -145,15 +128,11 @@ class Ledger:
             run=run,
         )
 
-    def _source(self, document: dict[str, Any], cell: str | None) -> Excerpt:
-        source = document.get("source")
-        if isinstance(source, str):
-            return self._texts.inline(source, SOURCE_CHARS)
-        plan = self._names.plans.get(cell or "")
-        named = document.get("source_digest") or (plan.source_digest if plan else None)
-        if isinstance(named, str):
-            return self._texts.source(named)
-        return Excerpt(text=None, problems=(NOT_RECORDED,))
+    def _source(self, document: dict[str, Any]) -> Excerpt:
+        named = document.get("source_digest")
+        if not isinstance(named, str):
+            return Excerpt(text=None, problems=(NOT_RECORDED,))
+        return self._texts.source(named)
 
 
 def _decision(line: Recorded, data: DecidedData | RefusedData) -> Decision:
@@ -182,10 +161,3 @@ def _json(value: Any) -> str:
         return canonical(value).decode()
     except NotCanonical:
         return json.dumps(value, sort_keys=True)
-
-
-def _digest(document: dict[str, Any]) -> str | None:
-    try:
-        return digest(document)
-    except NotCanonical:
-        return None

@@ -66,7 +66,7 @@ def project(
     opened = first.event.data if isinstance(first.event, SessionOpened) else None
     runs = evidence.runs()
     actions = ledger.actions(state, runs, up_to=broken.refs[0] if broken else None)
-    failures = [*([broken] if broken else []), *ledger.altered(), *course.failures]
+    failures = [*([broken] if broken else []), *course.failures]
     return Document(
         title=opened.runbook.title if opened else NOT_RECORDED,
         session=first.log.rpartition("/")[2],

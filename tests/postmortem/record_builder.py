@@ -207,7 +207,7 @@ class Record:
         """Ask for approval."""
         document = {
             "cell": cell,
-            "source": SOURCES[cell],
+            "source_digest": hexdigest(SOURCES[cell]),
             "inputs": {"target": "40"},
             "parameters": {"target": "40"},
             "connectors": ["checkout-admin"],

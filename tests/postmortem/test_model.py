@@ -263,14 +263,6 @@ def test_a_request_that_came_to_nothing_says_how(event: Any, state: str) -> None
     assert said(document, seq)
 
 
-def test_a_document_that_does_not_have_its_digest_is_a_failure() -> None:
-    record = Record()
-    seq = record.request(digest="d" * 64)
-    (fact,) = record.document().failures
-    assert fact.refs == (seq,)
-    assert "does not have the digest" in fact.text
-
-
 def test_a_crash_in_a_gated_run_leaves_its_outcome_unknown() -> None:
     record = Record()
     record.request()
