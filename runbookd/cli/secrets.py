@@ -16,8 +16,8 @@ def set_command(name: str) -> None:
     """Ask for a value and keep it. From a pipe, the value is standard input."""
     service, key = _split(name)
     stream = click.get_text_stream("stdin")
-    value = click.prompt("Value", hide_input=True) if stream.isatty() else stream.read()
-    value = value.removesuffix("\n")
+    typed = click.prompt("Value", hide_input=True) if stream.isatty() else stream.read()
+    value = str(typed).removesuffix("\n")
     if not value:
         raise InputError("the value is empty", "type or pipe the secret")
     import keyring

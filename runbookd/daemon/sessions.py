@@ -162,8 +162,7 @@ class Sessions:
             try:
                 await asyncio.to_thread(_freeze, folder / "runbook.ipynb", runbook.raw)
                 redactor = self._world.redactor(policies)
-                writer = await asyncio.to_thread(
-                    RecordWriter.create,
+                writer = await RecordWriter.create(
                     folder,
                     log=f"{self._world.host}/runbookd/{folder.name}",
                     key=self._world.key,
@@ -231,10 +230,8 @@ class Sessions:
         runbook = await asyncio.to_thread(read_runbook, folder / "runbook.ipynb")
         policies = self._world.tools.policies()
         redactor = self._world.redactor(policies)
-        writer, lines, torn = await asyncio.to_thread(
-            RecordWriter.open,
+        writer, lines, torn = await RecordWriter.open(
             folder,
-            log=await asyncio.to_thread(_origin, folder / "record.jsonl"),
             key=self._world.key,
             clock=self._world.clock,
             redactor=redactor,
@@ -291,16 +288,6 @@ class Sessions:
             if writer.failed:
                 self._archive.problems[name] = "its record cannot be extended any more"
             await writer.close()
-
-
-def _origin(record: Path) -> str:
-    """The log that the record itself says it is: the host may have got another name since."""
-    with record.open("rb") as file:
-        first = file.readline()
-    try:
-        return str(json.loads(first)["log"])
-    except (ValueError, KeyError, TypeError):
-        raise RecordError(f"the first line of {record} cannot be read") from None
 
 
 def _gated(cell: CellPlan) -> CellPlan:

@@ -35,6 +35,9 @@ _MONO_BITS = 52
 class RecordWriter:
     """The open record of a session.
 
+    ``on_durable`` is called with the lines of each write once they are on the disk, in the order
+    of the record, also when whoever appended them was cancelled meanwhile. It must not raise.
+
     Made by :meth:`create` or :meth:`open`, ended by :meth:`close`. Its methods are for one event
     loop.
     """
@@ -57,7 +60,7 @@ class RecordWriter:
         self._redactor = redactor
         self._durable = chain
         self._sealed = chain
-        self._queue: list[bytes] = []
+        self._queue: list[tuple[Recorded, bytes]] = []
         self._queued_note: str | None = None
         self._last_checkpoint = last_checkpoint
         self._failure: AppendFailed | None = None
@@ -66,6 +69,7 @@ class RecordWriter:
         # A thread of its own: the record never waits for whatever else uses threads.
         self._thread = ThreadPoolExecutor(1, "record")
         self.blobs = BlobStore(folder, files)
+        self.on_durable: Callable[[Sequence[Recorded]], None] = lambda lines: None
 
     @classmethod
     async def create(
@@ -252,8 +256,7 @@ class RecordWriter:
     def _seal(self, events: Sequence[Event], actor: Actor) -> list[Recorded]:
         """Turn events into the next lines and queue them. All or none."""
         chain = self._sealed.copy()
-        lines: list[Recorded] = []
-        raws: list[bytes] = []
+        queued: list[tuple[Recorded, bytes]] = []
         for event in events:
             clean, rules = scrubbed(event, self._redactor)
             mono, boot = _monotonic(self._clock)
@@ -270,11 +273,10 @@ class RecordWriter:
             )
             raw = _serialised(line)
             chain.add(raw)
-            lines.append(line)
-            raws.append(raw + b"\n")
+            queued.append((line, raw + b"\n"))
         self._sealed = chain
-        self._queue += raws
-        return lines
+        self._queue += queued
+        return [line for line, _ in queued]
 
     def _seal_checkpoint(self) -> Recorded:
         note = self._signer.checkpoint(self._sealed.size, self._sealed.tree.root())
@@ -303,7 +305,8 @@ class RecordWriter:
 
         The thread cannot be stopped, so a cancellation comes through only when it is done.
         """
-        data, note, reached = b"".join(self._queue), self._queued_note, self._sealed
+        lines, note, reached = self._queue, self._queued_note, self._sealed
+        data = b"".join(raw for _, raw in lines)
         self._queue, self._queued_note = [], None
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(self._thread, self._write, extend, data, note)
@@ -317,6 +320,7 @@ class RecordWriter:
             if extended:
                 self._durable = reached
                 self._last_checkpoint = note or self._last_checkpoint
+                self.on_durable([line for line, _ in lines])
         if cancelled:
             raise cancelled
 

@@ -46,7 +46,7 @@ class Journal:
     @property
     def root(self) -> str:
         """The Merkle root over the lines so far, hex."""
-        return self._writer.root.hex()
+        return self._writer.root
 
     @property
     def since_checkpoint(self) -> int:

@@ -124,8 +124,7 @@ class LaneKernel:
 
     async def died(self) -> str:
         """Wait until the process is gone without having been ended; why."""
-        await self._kernel.died.wait()
-        return self._kernel.why
+        return await self._kernel.died()
 
     async def end(self) -> None:
         """End the kernel and all it started; its addresses and scratch are no more."""
