@@ -21,9 +21,10 @@ from runbookd.events import (
 )
 from runbookd.model import JsonText
 from runbookd.postmortem.document import Action, Decision, Excerpt, Fact, Run
-from runbookd.postmortem.texts import Texts
 from runbookd.postmortem.wording import NOT_RECORDED, Names, because, between_ms
 from runbookd.session.state import SessionState
+
+_SHOWN_APART = frozenset({"source", "inputs"})
 
 
 @dataclass(slots=True)
@@ -41,8 +42,7 @@ class _Open:
 class Ledger:
     """Collects requests for approval, line by line."""
 
-    def __init__(self, texts: Texts, names: Names) -> None:
-        self._texts = texts
+    def __init__(self, names: Names) -> None:
         self._names = names
         self._open: dict[str, _Open] = {}
 
@@ -117,9 +117,11 @@ class Ledger:
             rules=data.rules,
             expires_at=data.expires_at,
             state=stands,
-            source=self._source(data.document),
+            source=_source(data.document),
             inputs=_values(inputs) if isinstance(inputs, dict) else (),
-            terms=_values({key: item for key, item in data.document.items() if key != "inputs"}),
+            terms=_values(
+                {key: item for key, item in data.document.items() if key not in _SHOWN_APART}
+            ),
             decisions=tuple(asked.decisions),
             latency_ms=between_ms(line.ts, approved.ts) if approved else None,
             latency_refs=(line.seq, approved.seq) if approved else (line.seq,),
@@ -128,11 +130,13 @@ class Ledger:
             run=run,
         )
 
-    def _source(self, document: dict[str, Any]) -> Excerpt:
-        named = document.get("source_digest")
-        if not isinstance(named, str):
-            return Excerpt(text=None, problems=(NOT_RECORDED,))
-        return self._texts.source(named)
+
+def _source(document: dict[str, Any]) -> Excerpt:
+    # Whole, however long it is: this is what was approved.
+    source = document.get("source")
+    if not isinstance(source, str):
+        return Excerpt(text=None, problems=(NOT_RECORDED,))
+    return Excerpt(text=source, total_bytes=len(source.encode("utf-8", "replace")))
 
 
 def _decision(line: Recorded, data: DecidedData | RefusedData) -> Decision:

@@ -1,11 +1,12 @@
 """Writes a postmortem draft as Markdown that GitHub, GitLab and others render alike."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
+from runbookd.model import JsonText
 from runbookd.postmortem.document import Document, Excerpt, Refs
 from runbookd.postmortem.inert import Md, code_span, fence, inline, quote
 from runbookd.postmortem.texts import blob_path
@@ -41,6 +42,7 @@ def markdown(document: Document) -> str:
             "duration": duration,
             "excerpt": excerpt,
             "fence": fence,
+            "listing": listing,
             "moment": moment,
             "offset": lambda ms: Md(offset(ms)),
             "quote": quote,
@@ -84,6 +86,11 @@ def excerpt(shown: Excerpt, language: str = "text") -> Md:
     if remarks:
         parts.append("; ".join(remarks))
     return Md("\n\n".join(parts))
+
+
+def listing(values: Iterable[tuple[str, JsonText]]) -> Md:
+    """Names with their values, one a line."""
+    return fence("\n".join(f"{name}: {value}" for name, value in values))
 
 
 def _some(texts: Sequence[str]) -> str:

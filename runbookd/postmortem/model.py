@@ -41,7 +41,7 @@ def project(
     """
     names = Names()
     texts = Texts(read_blob, notebook)
-    evidence, ledger = Evidence(texts, names), Ledger(texts, names)
+    evidence, ledger = Evidence(texts, names), Ledger(names)
     timeline, course = Timeline(names), Course(names)
     state, broken = SessionState(), None
     first = last = closed = None

@@ -6,6 +6,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from runbookd.approvals.request import (
+    CheckpointRef,
+    ConnectorGrant,
+    MayTouch,
+    RequestDocument,
+)
 from runbookd.canonical import canonical, digest
 from runbookd.clock import parse_rfc3339, rfc3339
 from runbookd.events import (
@@ -205,13 +211,34 @@ class Record:
 
     def request(self, name: str = "r1", cell: str = "resize", **more: Any) -> int:
         """Ask for approval."""
-        document = {
-            "cell": cell,
-            "source_digest": hexdigest(SOURCES[cell]),
-            "inputs": {"target": "40"},
-            "parameters": {"target": "40"},
-            "connectors": ["checkout-admin"],
-        } | more.pop("document", {})
+        document = RequestDocument(
+            session="01j-test",
+            runbook_digest="a" * 64,
+            policy_digest="b" * 64,
+            source=SOURCES[cell],
+            source_digest=hexdigest(SOURCES[cell]),
+            language="python",
+            kernelspec="python3",
+            kernelspec_digest="d" * 64,
+            inputs={"target": "40"},
+            outputs=("previous",),
+            parameters={"target": "40"},
+            connectors=(
+                ConnectorGrant(
+                    name="checkout-admin", url="http://127.0.0.1:8080", allow=("POST /admin/pool",)
+                ),
+            ),
+            may_touch=MayTouch(sandbox="full"),
+            environment="production",
+            service="checkout",
+            requester="alice",
+            requester_slack="U0ALICE",
+            timeout_s=300,
+            requested_at=rfc3339(self.now),
+            expires_at=rfc3339(self.now + timedelta(minutes=15)),
+            checkpoint=CheckpointRef(size=len(self.lines), root="e" * 64),
+            nonce=f"{len(self.lines):016x}",
+        ).model_dump(mode="json") | more.pop("document", {})
         data = {
             "document": document,
             "digest": digest(document),

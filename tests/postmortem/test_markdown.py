@@ -91,7 +91,7 @@ def hostile(evil: str) -> Record:
     adhoc = record.start_adhoc(evil)
     record.finish(adhoc, None)
     record.request(
-        document={"source_digest": record.blob(evil), "inputs": {"target": evil}, "more": [evil]},
+        document={"source": evil, "inputs": {"target": evil}, "more": [evil]},
         rules=(evil,),
         groups=(evil,),
         requester=evil,

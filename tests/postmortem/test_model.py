@@ -205,7 +205,10 @@ def test_an_approval_is_told_from_asking_to_its_end(walked: Record) -> None:
     assert (action.groups, action.quorum) == (("commanders",), 1)
     assert action.source.text == "resize_pool(target)"
     assert action.inputs == (("target", "40"),)
-    assert ("connectors", '["checkout-admin"]') in action.terms
+    terms = dict(action.terms)
+    assert "POST /admin/pool" in terms["connectors"]
+    assert terms["source_digest"] == hexdigest("resize_pool(target)")
+    assert terms["timeout_s"] == "300"
     refused, decided = action.decisions
     assert (refused.person, refused.counts) == ("alice", False)
     assert refused.reason == "the requester may not decide"
@@ -549,3 +552,12 @@ def test_the_appendix_holds_what_a_check_needs(walked: Record) -> None:
     assert appendix.checkpoint_seq is not None
     assert walked.lines[appendix.checkpoint_seq].event.type == "checkpoint"
     assert [fact.refs for fact in appendix.redactions] == [(walked.lines[-1].seq,)]
+
+
+def test_the_approved_source_is_shown_whole_however_long_it_is() -> None:
+    record = Record()
+    source = "x = 1\n" * 50_000
+    record.request(document={"source": source})
+    shown = record.document().actions[0].source
+    assert shown.text == source
+    assert shown.cut_bytes == 0
