@@ -10,7 +10,7 @@ import keyword
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, StrictInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from runbookd.errors import RunbookError
@@ -82,7 +82,7 @@ class Parameter(Frozen):
 
     type: ParameterType = "string"
     description: Text = ""
-    required: bool = False
+    required: StrictBool = False
     default: Any = None
     choices: tuple[Any, ...] = ()
     pattern: Annotated[str, AfterValidator(_regular_expression)] | None = None

@@ -53,7 +53,7 @@ def parse_assignment(assignment: str, runbook: Runbook) -> tuple[str, JsonText]:
         try:
             value = _loads(text.lower() if parameter.type == "boolean" else text)
         except ValueError:
-            raise _wrong(name, f"is not {_kind(parameter)}", parameter) from None
+            raise _wrong(name, parameter.wrong_type(text), parameter) from None
     return name, _text(_checked(name, value, parameter))
 
 
