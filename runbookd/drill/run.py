@@ -131,7 +131,7 @@ async def _press(
         ts = await posted.get()
         try:
             if decide == "deny":
-                await slack.press(who, ts, "Deny")
+                await slack.press(who, ts, "Deny…")
                 view = await slack.until(lambda state: _modal_of(state, who))
                 await slack.submit(who, view["id"], _filled(view, DENIAL))
             else:
@@ -142,8 +142,8 @@ async def _press(
 
 def _modal_of(state: dict[str, Any], user: str) -> dict[str, Any] | None:
     for view in state["views"]:
-        if view["user"] == user:
-            found: dict[str, Any] = view
+        if view["user"] == user and view["open"]:
+            found: dict[str, Any] = view["view"]
             return found
     return None
 
@@ -152,7 +152,7 @@ def _filled(view: dict[str, Any], text: str) -> dict[str, dict[str, Any]]:
     """``text`` in every input of a modal."""
     return {
         block["block_id"]: {block["element"]["action_id"]: text}
-        for block in view["view"]["blocks"]
+        for block in view["blocks"]
         if block["type"] == "input"
     }
 
