@@ -56,16 +56,18 @@ def pieces(text: str, most: int = TEXT) -> list[str]:
     They end after a line feed where a line is not longer than that.
     """
     found: list[str] = []
-    piece = ""
+    piece, size = "", 0
     for each in text.splitlines(keepends=True):
-        if piece and length(piece + each) > most:
+        more = length(each)
+        if piece and size + more > most:
             found.append(piece)
-            piece = ""
-        while length(each) > most:
+            piece, size = "", 0
+        while more > most:
             cut = _longest(each, most, length)
             found.append(each[:cut])
             each = each[cut:]
-        piece += each
+            more = length(each)
+        piece, size = piece + each, size + more
     if piece:
         found.append(piece)
     return found
