@@ -59,7 +59,8 @@ def statement(report: Report) -> str:
         verdict = f"{UNVERIFIED}: no signed checkpoint covers any of its lines"
     else:
         verdict = f"verified up to line {report.signed - 1}"
-        if report.size > report.signed:
+        # The line behind the signed ones is the checkpoint itself.
+        if report.size > report.signed + 1:
             verdict += f"; no signed checkpoint covers the lines after it, up to {report.size - 1}"
     unproved = [finding for finding in report.findings if finding.severity == "unproved"]
     more = [f"and {number} more of {kind}" for kind, number in sorted(report.left_out.items())]

@@ -16,6 +16,7 @@ from runbookd.canonical import sha256
 from runbookd.clock import parse_rfc3339
 from runbookd.errors import InputError, RecordError
 from runbookd.events import Checkpointed, SessionOpened
+from runbookd.postmortem import export as module
 from runbookd.postmortem.export import UNVERIFIED, export_markdown, statement
 from runbookd.record.redaction import Redactor
 from runbookd.record.report import Finding, Report
@@ -162,6 +163,25 @@ async def test_a_line_that_is_being_written_is_not_in_the_draft(tmp_path: Path) 
     assert f"Lines in this draft: {len(record.lines)}" in text
 
 
+async def test_lines_that_come_after_verification_are_not_in_the_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record()
+    record.run("usage")
+    record.checkpoint()
+    folder = await sealed(record, tmp_path / "open")
+    file = folder / "record.jsonl"
+
+    def verify_while_it_grows(folder: Path) -> Report:
+        found = verify(folder)
+        file.write_bytes(file.read_bytes() * 2)
+        return found
+
+    before = export_markdown(folder)
+    monkeypatch.setattr(module, "verify", verify_while_it_grows)
+    assert export_markdown(folder) == before
+
+
 async def test_missing_files_are_named_and_do_not_stop_the_export(folder: Path) -> None:
     shutil.rmtree(folder / "blobs")
     (folder / "runbook.ipynb").unlink()
@@ -189,7 +209,8 @@ async def test_a_blob_that_is_a_link_or_a_pipe_is_not_followed(folder: Path) -> 
     assert f"**not there:** `blobs/sha256/{blob.name}`" in export_markdown(folder)
     blob.unlink()
     os.mkfifo(blob)
-    assert f"**not there:** `blobs/sha256/{blob.name}`" in export_markdown(folder)
+    missing = f"**not there:** `blobs/sha256/{blob.name}` is missing from the folder"
+    assert missing in export_markdown(folder)
 
 
 def test_a_folder_without_a_record_is_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -226,6 +247,7 @@ def finding(severity: Any, text: str, seq: int | None = None) -> Finding:
 
 def test_a_verdict_names_lines_that_no_checkpoint_covers() -> None:
     assert statement(report()) == "verified up to line 9"
+    assert statement(report(signed=9)) == "verified up to line 8"
     assert statement(report(signed=8)) == (
         "verified up to line 7; no signed checkpoint covers the lines after it, up to 9"
     )

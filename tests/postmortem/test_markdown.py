@@ -10,7 +10,7 @@ from jinja2 import FileSystemLoader, UndefinedError
 from jinja2.exceptions import SecurityError
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from record_builder import ALICE, PLANS, Record, hexdigest
+from record_builder import ALICE, NOTEBOOK, PLANS, Record, hexdigest
 
 from runbookd.events import (
     Actor,
@@ -282,6 +282,19 @@ def test_an_unknown_outcome_is_told_as_one() -> None:
     assert "The outcome of “Resize the pool” is unknown: a crash hid it" in failures
     assert "found the session open after a crash" in failures
     assert "| State | unknown |" in text
+
+
+@pytest.mark.parametrize("language", ["mermaid", "math", "text\n```\n# evil", 3, None, {}])
+def test_only_languages_that_are_shown_as_code_name_a_fence(language: object) -> None:
+    record = Record()
+    record.run("usage")
+    notebook = NOTEBOOK | {"metadata": {"kernelspec": {"language": language}}}
+    fences = [
+        token.info
+        for token in tokens_of(markdown(record.document(notebook=notebook)))
+        if token.type == "fence"
+    ]
+    assert set(fences) == {"text"}
 
 
 def test_the_same_document_gives_the_same_text(walked: Record) -> None:
