@@ -93,7 +93,9 @@ def groups_of(
     """
     found = set()
     for name, group in policies.groups.items():
-        members = slack_members.get(group.slack_usergroup or "", frozenset())
+        members: frozenset[str] = frozenset()
+        if group.slack_usergroup is not None:
+            members = slack_members.get(group.slack_usergroup, members)
         if (
             identity.person in group.people
             or identity.slack & members
