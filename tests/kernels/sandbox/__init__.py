@@ -1,0 +1,1 @@
+"""Tests of the sandbox's parts; the attacks on the whole are in tests/attacks."""
