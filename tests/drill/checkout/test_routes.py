@@ -28,12 +28,12 @@ async def http(tmp_path):
         ("POST", "/admin/restart"),
     ],
 )
-@pytest.mark.parametrize("header", [None, "Bearer", "Bearer wrong", "s3cret", "Basic s3cret"])
-async def test_the_admin_api_wants_its_token(http, method, path, header):
-    headers = {} if header is None else {"Authorization": header}
-    answer = await http.request(method, path, headers=headers)
-    assert answer.status_code == 401
-    assert "s3cret" not in answer.text
+async def test_the_admin_api_wants_its_token(http, method, path):
+    for header in (None, "Bearer", "Bearer wrong", "s3cret", "Basic s3cret"):
+        headers = {} if header is None else {"Authorization": header}
+        answer = await http.request(method, path, headers=headers)
+        assert answer.status_code == 401, header
+        assert "s3cret" not in answer.text
 
 
 async def test_the_pool_tells_who_holds_the_connections(http):
@@ -44,32 +44,32 @@ async def test_the_pool_tells_who_holds_the_connections(http):
     assert pool["reaper"] is False
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        [],
-        {"action": "explode"},
-        {"action": "resize"},
-        {"action": "resize", "max": 0},
-        {"action": "resize", "max": 10**6},
-        {"action": "resize", "max": "30"},
-        {"action": "resize", "max": True},
-        {"action": "reap", "max": 3},
-        {"reaper": True},
-        {"reaper": "on", "leak_timeout": 0},
-        {"reaper": "on", "leak_timeout": 2.5},
-        {"reaper": "on", "leak_timeout": 61},
-        {"reaper": "on", "leak_timeout": True},
-        {"reaper": "on", "max": 3},
-        {"reaper": "on", "unknown": 1},
-    ],
-)
-async def test_a_change_that_makes_no_sense_is_refused_and_changes_nothing(http, body):
+WRONG_CHANGES = [
+    {},
+    [],
+    {"action": "explode"},
+    {"action": "resize"},
+    {"action": "resize", "max": 0},
+    {"action": "resize", "max": 10**6},
+    {"action": "resize", "max": "30"},
+    {"action": "resize", "max": True},
+    {"action": "reap", "max": 3},
+    {"reaper": True},
+    {"reaper": "on", "leak_timeout": 0},
+    {"reaper": "on", "leak_timeout": 2.5},
+    {"reaper": "on", "leak_timeout": 61},
+    {"reaper": "on", "leak_timeout": True},
+    {"reaper": "on", "max": 3},
+    {"reaper": "on", "unknown": 1},
+]
+
+
+async def test_a_change_that_makes_no_sense_is_refused_and_changes_nothing(http):
     before = (await http.get("/admin/config", headers=TOKEN)).json()
-    answer = await http.post("/admin/pool", json=body, headers=TOKEN)
-    assert answer.status_code == 400
-    assert answer.json()["error"]
+    for body in WRONG_CHANGES:
+        answer = await http.post("/admin/pool", json=body, headers=TOKEN)
+        assert answer.status_code == 400, body
+        assert answer.json()["error"]
     assert (await http.get("/admin/config", headers=TOKEN)).json() == before
 
 

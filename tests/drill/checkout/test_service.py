@@ -11,7 +11,7 @@ from .conftest import FAST, eventually, is_well
 async def test_it_is_ill_from_the_first_moment(running):
     async with running() as service:
         await eventually(lambda: service.measured.recent()[0] >= 20)
-        requests, p95, errors = service.measured.recent()
+        _, p95, errors = service.measured.recent()
         assert p95 >= FAST.acquire_timeout
         assert errors > 0.3
         assert service.pool.holders()[LEAKING_PATH] >= FAST.size - 3
