@@ -62,6 +62,8 @@ def _lanes(policies: Policies) -> list[str]:
 def _not_in_force(policies: Policies) -> list[str]:
     keys = []
     for rule in policies.rules:
+        if rule.approve.remind:
+            keys.append(f"rule {rule.name}: remind")
         if rule.approve.escalate:
             keys.append(f"rule {rule.name}: escalate")
         if rule.break_glass:

@@ -80,13 +80,15 @@ def _validated(document: YamlFile, name: str) -> PolicyFile:
                 text, hint = each["msg"], context.get("hint", "take it out")
             else:
                 key = next((str(part) for part in reversed(loc) if isinstance(part, str)), "")
-                text, hint = f"{key}: {each['msg']}" if key else each["msg"], "correct it"
+                message = each["msg"][:1].lower() + each["msg"][1:]
+                text, hint = f"{key}: {message}" if key else message, "correct it"
             problems.append((document.line(loc), text, hint))
     problems.sort()
     line, text, hint = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    message = one_line(text[:1].lower() + text[1:], 400)
-    raise PolicyError(f"{name}, line {line}: {message}{more}", one_line(hint, 400)) from None
+    raise PolicyError(
+        f"{name}, line {line}: {one_line(text, 400)}{more}", one_line(hint, 400)
+    ) from None
 
 
 class _Merge:

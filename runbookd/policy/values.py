@@ -74,11 +74,9 @@ def _allowance(value: str) -> str:
     method, _, path = value.partition(" ")
     if method not in _METHODS:
         raise _problem("allow", f"start with one of {', '.join(sorted(_METHODS))}")
-    if (
-        not path.startswith("/")
-        or not path.isascii()
-        or re.search(r"[\s?#\\\[\]]|//|/\.\.?/", path)
-    ):
+    # Only what can be read in one way: the proxy compares paths as they are.
+    odd = re.search(r"[\s?#%;\\\[\]]|//|/\.\.?(/|$)", path)
+    if not path.startswith("/") or not path.isascii() or odd:
         raise _problem("allow", 'write a method, a space and a path, such as "GET /orders/*"')
     return value
 
@@ -96,7 +94,7 @@ def _absolute(value: Any) -> Any:
         return value
     if not value.startswith("/") or "\0" in value or ".." in value.split("/"):
         raise _problem("path", "write an absolute path without ..")
-    return Path(value)
+    return Path(re.sub("/+", "/", value))
 
 
 def _not_root(value: Path) -> Path:
