@@ -128,7 +128,7 @@ def sound(message: blocks.Message) -> None:
     assert pings(message.text, []) == []
     assert pings(message.text, message.blocks) == []
     assert "mrkdwn" not in json.dumps(message.blocks)
-    kinds = {part for part in strings(message.blocks)}
+    kinds = set(strings(message.blocks))
     assert not kinds & {"link", "user", "usergroup", "broadcast", "emoji", "channel"}
 
 
