@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from record.world import BROKEN, FULL, FaultyFiles
 from runbookd.errors import RecordError, RecordUnwritable
 from runbookd.record.blobs import BlobStore, file_digest
+
+from .world import BROKEN, FULL, FaultyFiles
 
 
 async def test_a_blob_comes_back_by_its_digest(tmp_path: Path) -> None:

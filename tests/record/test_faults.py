@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from record.world import ALICE, BROKEN, FULL, LOG, FaultyFiles, ManualClock, closed, note, start
 from runbookd.errors import RecordUnwritable
 from runbookd.record.reader import read
 from runbookd.record.redaction import Redactor
 from runbookd.record.verify import verify
 from runbookd.record.writer import RecordWriter
+
+from .world import ALICE, BROKEN, FULL, LOG, FaultyFiles, ManualClock, closed, note, start
 
 
 async def failing(folder: Path, key: Ed25519PrivateKey) -> tuple[RecordWriter, FaultyFiles, bytes]:

@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from record.world import BROKEN, FULL, FaultyFiles
 from runbookd.errors import SecretUnavailable
 from runbookd.record.keys import load_or_create_key
+
+from .world import BROKEN, FULL, FaultyFiles
 
 
 def test_the_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import base64
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from record.world import LOG
 from runbookd.record.note import (
     BadSignature,
     Checkpoint,
@@ -15,6 +14,8 @@ from runbookd.record.note import (
     Verifier,
     unverified_checkpoint,
 )
+
+from .world import LOG
 
 # The keys and the note in the documentation of Go's golang.org/x/mod/sumdb/note.
 GO_VKEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"

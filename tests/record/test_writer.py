@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from record.world import ALICE, LOG, FaultyFiles, Forger, ManualClock, closed, note, opened, start
 from runbookd.canonical import canonical
 from runbookd.errors import InputError, RecordError, RecordUnwritable
 from runbookd.events import DAEMON, Checkpointed, NoteAdded, Recovered, RecoveredData, RequestedData
@@ -20,6 +19,8 @@ from runbookd.record.reader import MAX_LINE, read
 from runbookd.record.redaction import Redactor
 from runbookd.record.tree import Tree, leaf_hash
 from runbookd.record.writer import RecordWriter
+
+from .world import ALICE, LOG, FaultyFiles, Forger, ManualClock, closed, note, opened, start
 
 
 async def reopen(folder: Path, key: Ed25519PrivateKey, **more: object) -> tuple[RecordWriter, int]:
