@@ -43,7 +43,7 @@ _NOTICE_S = 0.1
 _LAST_WORDS_S = 0.15
 _ASK_AGAIN_S = 0.25
 _IDLE_LOST_S = 5.0
-_ORDERLY_S = 2.0
+_ORDERLY_S = 1.0
 _UNKILLABLE_S = 5.0
 _VALUES_TIMEOUT_S = 20.0
 
@@ -103,11 +103,18 @@ class Kernel:
         """
         spec = find_kernelspec(options.kernelspec)
         prepare_scratch(options.scratch)
-        wire = Wire(options.scratch, curve=spec.curve)
         try:
+            wire = Wire(options.scratch, curve=spec.curve)
+        except OSError as error:
+            raise _no_room(options, error) from None
+        try:
+            wire.write_file()
+            wire.connect()
             id = f"k{secrets.token_hex(4)}"  # noqa: A001
             process = launch(options, spec, sandbox, wire, id)
-            wire.connect()
+        except OSError as error:
+            wire.close()
+            raise _no_room(options, error) from None
         except BaseException:
             wire.close()
             raise
@@ -129,6 +136,14 @@ class Kernel:
     def busy(self) -> bool:
         """Whether a source is running."""
         return self._current is not None
+
+    async def died(self) -> str:
+        """Wait until the process is gone although nobody called :meth:`end`; says how it ended.
+
+        Noticed within half a second. A kernel that was killed after a timeout has died, too.
+        """
+        await self._died.wait()
+        return self.why
 
     async def execute(self, source: str, on_output: OnOutput, timeout_s: float = 60.0) -> Outcome:
         """Run ``source`` and wait for its end.
@@ -416,6 +431,12 @@ class Kernel:
         current.outputs.add(kind, content, now)
         if current.outputs.due != due:
             current.changed.set()
+
+
+def _no_room(options: KernelOptions, error: OSError) -> KernelUnavailable:
+    return KernelUnavailable(
+        f"a kernel cannot be prepared in {options.scratch} ({error.strerror})", "make room there"
+    )
 
 
 async def _wait(event: asyncio.Event, until: float | None) -> None:

@@ -97,12 +97,13 @@ def kernelspec_digest(name: str) -> Digest:
 def _native() -> Kernelspec:
     from ipykernel.kernelspec import get_kernel_dict
 
-    # The history of a responder's cells is the record, not a database in somebody's home.
+    # The history of cells is the record, not a database. Without any history manager ipykernel
+    # 7.4 often hangs when it is told to shut down (with one: seldom).
     launcher = ("-m", "ipykernel_launcher", "-f", "{connection_file}")
     return Kernelspec(
         name=NATIVE,
         language="python",
-        argv=(sys.executable, *launcher, "--HistoryManager.enabled=False"),
+        argv=(sys.executable, *launcher, "--HistoryManager.hist_file=:memory:"),
         interrupt_mode="message",
         curve=_speaks_curve(get_kernel_dict().get("metadata", {})),
     )

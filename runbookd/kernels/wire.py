@@ -22,6 +22,8 @@ import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.session import Session
 
+from runbookd.kernels.ports import free_ports
+
 log = structlog.get_logger(__name__)
 
 Message = Mapping[str, Any]
@@ -29,6 +31,7 @@ Message = Mapping[str, Any]
 
 # What the daemon is ready to take into memory at once; more ends the connection.
 _MAX_MESSAGE = 256 * 1024 * 1024
+_PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 _LONGEST_TURN_S = 0.01
 
 
@@ -41,6 +44,7 @@ class Wire:
     """
 
     def __init__(self, folder: Path, *, curve: bool) -> None:
+        ports = free_ports(len(_PORTS), secrets.SystemRandom())
         self.folder = Path(tempfile.mkdtemp(prefix=".wire-", dir=folder))
         self.connection_file = self.folder / "connection.json"
         self._context = zmq.asyncio.Context()
@@ -52,9 +56,14 @@ class Wire:
             connection_file=str(self.connection_file),
             session=Session(key=secrets.token_hex(32).encode()),
         )
+        for name, port in zip(_PORTS, ports, strict=True):
+            setattr(self._client, name, port)
         if curve:
             public, secret = zmq.curve_keypair()
             self._client.curve_publickey, self._client.curve_secretkey = public, secret
+
+    def write_file(self) -> None:
+        """Write the connection file. Raises OSError."""
         self._client.write_connection_file()
 
     @property
