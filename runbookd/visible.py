@@ -54,5 +54,5 @@ def visible(text: str, *, keep_sgr: bool = False) -> str:
 
 def one_line(text: str, limit: int = 200) -> str:
     """``text`` as a single visible line of at most ``limit`` characters, cut with an ellipsis."""
-    flat = visible(" ".join(text.split()))
+    flat = " ".join(visible(text).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"

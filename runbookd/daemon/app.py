@@ -6,6 +6,7 @@ OpenAPI is at ``/v1/openapi.json``. Errors are :class:`runbookd.api.Problem` obj
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Protocol
 
+import structlog
 from fastapi import Body, Depends, FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -26,6 +27,7 @@ from runbookd.api import (
 from runbookd.errors import InputError, RunbookdError
 from runbookd.events import Actor
 
+_log = structlog.get_logger(__name__)
 _STATUS = {1: 409, 2: 400, 3: 403, 4: 500, 5: 503}
 SessionId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 BlobDigest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
@@ -113,6 +115,15 @@ def build_app(service: Service) -> FastAPI:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return _problem(InputError(f"{where}: {first['msg'].lower()}", "see the API's description"))
+
+    @app.exception_handler(Exception)
+    async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+        _log.error("api.failed", path=request.url.path, exc_info=error)
+        return _problem(
+            RunbookdError(
+                f"the daemon failed at this ({type(error).__name__})", "its log says more"
+            )
+        )
 
     @app.get("/v1/health")
     async def health(uid: Peer) -> Health:

@@ -1,6 +1,5 @@
 """From what a kernel says to what the record holds: redacted first, in line when short."""
 
-import asyncio
 from collections.abc import Mapping
 
 from runbookd.events import CellOutput, Content, OutputChannel, OutputData
