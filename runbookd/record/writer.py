@@ -14,8 +14,7 @@ from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from runbookd.canonical import canonical
-from runbookd.clock import Clock, rfc3339
+from runbookd.clock import Clock
 from runbookd.errors import InputError, RecordUnwritable
 from runbookd.events import DAEMON, Actor, CheckpointData, Checkpointed, Event, Recorded
 from runbookd.record.blobs import BlobStore
@@ -23,13 +22,11 @@ from runbookd.record.chain import Chain
 from runbookd.record.files import Files
 from runbookd.record.logfile import AppendFailed, LogFile, create_log
 from runbookd.record.note import NoteError, Signer
-from runbookd.record.reader import MAX_LINE
 from runbookd.record.recovery import recover
 from runbookd.record.redaction import Redactor
-from runbookd.record.scrub import scrubbed
+from runbookd.record.sealing import Sealer
 
 _T = TypeVar("_T")
-_MONO_BITS = 52
 
 
 class RecordWriter:
@@ -56,8 +53,7 @@ class RecordWriter:
     ) -> None:
         self._file = file
         self._signer = signer
-        self._clock = clock
-        self._redactor = redactor
+        self._sealer = Sealer(clock, redactor)
         self._durable = chain
         self._sealed = chain
         self._queue: list[tuple[Recorded, bytes]] = []
@@ -255,28 +251,9 @@ class RecordWriter:
 
     def _seal(self, events: Sequence[Event], actor: Actor) -> list[Recorded]:
         """Turn events into the next lines and queue them. All or none."""
-        chain = self._sealed.copy()
-        queued: list[tuple[Recorded, bytes]] = []
-        for event in events:
-            clean, rules = scrubbed(event, self._redactor)
-            mono, boot = _monotonic(self._clock)
-            line = Recorded(
-                log=chain.log,
-                seq=chain.size,
-                prev=chain.prev,
-                ts=rfc3339(self._clock.now()),
-                mono=mono,
-                boot=boot,
-                actor=actor,
-                event=clean,
-                redacted=rules,
-            )
-            raw = _serialised(line)
-            chain.add(raw)
-            queued.append((line, raw + b"\n"))
-        self._sealed = chain
-        self._queue += queued
-        return [line for line, _ in queued]
+        self._sealed, lines = self._sealer.seal(self._sealed, events, actor)
+        self._queue += lines
+        return [line for line, _ in lines]
 
     def _seal_checkpoint(self) -> Recorded:
         note = self._signer.checkpoint(self._sealed.size, self._sealed.tree.root())
@@ -368,28 +345,3 @@ def _signer(key: Ed25519PrivateKey, log: str) -> Signer:
         return Signer(key, log)
     except NoteError as error:
         raise InputError(str(error), "use <host>/runbookd/<session-id>") from None
-
-
-def _serialised(line: Recorded) -> bytes:
-    try:
-        raw = canonical(line.to_json())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"a {line.event.type} event cannot be recorded: {error}") from error
-    if len(raw) >= MAX_LINE:
-        raise InputError(
-            f"a {line.event.type} event of {len(raw)} bytes is too long for a line",
-            "store what is long as a blob",
-        )
-    return raw
-
-
-def _monotonic(clock: Clock) -> tuple[int, str]:
-    """The monotonic time, and the name of the span that it can be compared in.
-
-    Nanoseconds outgrow the integers of JSON after 104 days without a reboot. So the span is the
-    boot, or, after every 52 days, a numbered part of it.
-    """
-    now = clock.monotonic_ns()
-    part = now >> _MONO_BITS
-    boot = clock.boot()
-    return now & ((1 << _MONO_BITS) - 1), f"{boot}.{part}" if part else boot

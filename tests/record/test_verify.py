@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from runbookd.canonical import canonical
-from runbookd.record.note import Signer
+from runbookd.record.note import Checkpoint, Signer
 from runbookd.record.reader import Defect
 from runbookd.record.report import Report
 from runbookd.record.verify import verify, verify_all
@@ -177,7 +177,7 @@ async def test_a_line_of_another_log_shows(
     assert (1, "wrong-log") in faults(verify(folder))
     # The whole record of another session in this folder is that session's, and says so.
     forger.write(Forger(tmp_path / "other").lines())
-    assert {(0, "wrong-log"), (2, "checkpoint-mismatch")} <= faults(verify(folder))
+    assert {(0, "wrong-log"), (2, "checkpoint-unsigned")} <= faults(verify(folder))
 
 
 async def test_a_checkpoint_spliced_in_from_another_log_shows(
@@ -327,6 +327,9 @@ def test_a_bad_signature_by_the_known_key_beside_a_good_one_by_another_shows(
     assert (15, "checkpoint-bad-signature") in faults(verify(folder))
     forger.edit(15, lambda value: value["data"].update(note=Signer(other_key, LOG).sign(text)))
     assert (15, "checkpoint-unsigned") in faults(verify(folder))
+    stray = Signer(key, LOG).sign(Checkpoint("bastion/runbookd/other", 15, bytes(32)).text())
+    forger.edit(15, lambda value: value["data"].update(note=stray))
+    assert (15, "checkpoint-mismatch") in faults(verify(folder))
     forger.edit(15, lambda value: value["data"].update(note="gone"))
     assert (15, "checkpoint-malformed") in faults(verify(folder))
     (folder / "checkpoint").write_text(unknown)
