@@ -6,26 +6,18 @@ cannot be shown from what is here is said, too.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from runbookd.events import CellOutput, Checkpointed, Recorded, SessionClosed, SessionOpened
 from runbookd.record.blobs import BlobStore, file_digest
 from runbookd.record.chain import BREAKS, Chain
+from runbookd.record.held import Checkpoints
 from runbookd.record.layout import CHECKPOINT, RECORD, RUNBOOK, VKEY
 from runbookd.record.meaning import Sense
-from runbookd.record.note import (
-    BadSignature,
-    Checkpoint,
-    NoteError,
-    NotSigned,
-    Verifier,
-    unverified_checkpoint,
-)
+from runbookd.record.note import Checkpoint, NoteError, Verifier, unverified_checkpoint
 from runbookd.record.reader import SENTENCES, Line, scan
-from runbookd.record.report import Anchor, Findings, Kind, Overview, Report, Severity
+from runbookd.record.report import Findings, Kind, Overview, Report, Severity
 
 _MAX_SMALL_FILE = 1_048_576
 
@@ -68,22 +60,6 @@ def verify_all(sessions: Path, *, checkpoints: Sequence[str] = ()) -> Overview:
     return Overview(reports=reports, missing=missing.listed())
 
 
-@dataclass(slots=True)
-class _Held:
-    """A checkpoint that does not come from the lines, and holds by its signature."""
-
-    checkpoint: Checkpoint
-    source: Literal["file", "given", "next-session"]
-    agrees: bool = False
-
-    def name(self) -> str:
-        return {
-            "file": "the checkpoint file",
-            "given": "a checkpoint from outside",
-            "next-session": "the checkpoint that the next session recorded",
-        }[self.source]
-
-
 class _Verification:
     """One run. Reads the small files first, so that a session that still grows is no fault."""
 
@@ -93,36 +69,23 @@ class _Verification:
         self._sense = Sense(self._findings)
         self._blobs = BlobStore(folder)
         self._verifier = self._read_vkey()
-        self._has_file = False
-        self._held: list[_Held] = [
-            *self._from_file(),
-            *self._from_outside(given, "given"),
-            *self._from_outside(next_sessions, "next-session"),
-        ]
+        self._checkpoints = Checkpoints(self._verifier, self._findings)
+        self._checkpoints.keep(given, "given")
+        self._checkpoints.keep(next_sessions, "next-session")
         self._chain = Chain.empty(self._verifier.name if self._verifier else "")
         self._shift = 0
         self._closed_at: int | None = None
-        self._checkpoints = 0
-        self._signed = 0
-        self._behind = 0
 
     def run(self) -> Report:
-        try:
-            with (self._folder / RECORD).open("rb") as file:
-                for line in scan(file):
-                    if line.defect != "unterminated":
-                        self._compare_held(line.recorded)
-                    self._line(line)
-        except FileNotFoundError:
-            self._add(None, "record-missing", f"there is no {RECORD} in the folder")
-        except OSError as error:
-            self._add(None, "record-unreadable", f"{RECORD} cannot be read: {error.strerror}")
-        self._compare_held(None)
-        self._too_long()
-        self._check_file_is_latest()
+        file = _small_file(self._folder / CHECKPOINT)
+        if file is not None:
+            self._checkpoints.keep_file(file)
+        self._read_lines()
+        self._checkpoints.line(self._now(), None)
+        self._checkpoints.end(self._chain.size)
         self._check_blobs()
         self._sense.end(closed=self._closed_at is not None)
-        anchored = self._conclude()
+        self._conclude()
         return Report(
             folder=str(self._folder),
             log=self._chain.log or None,
@@ -130,19 +93,10 @@ class _Verification:
             size=self._chain.size,
             root=self._chain.tree.root().hex(),
             closed=self._closed_at is not None,
-            checkpoints=self._checkpoints,
-            signed=self._signed,
-            anchored=anchored,
-            anchors=tuple(
-                Anchor(
-                    size=held.checkpoint.size,
-                    root=held.checkpoint.root.hex(),
-                    held=held.source,
-                    agrees=held.agrees,
-                )
-                for held in self._held
-                if held.source != "file"
-            ),
+            checkpoints=self._checkpoints.embedded,
+            signed=self._checkpoints.signed,
+            anchored=self._checkpoints.anchored(),
+            anchors=self._checkpoints.anchors(),
             findings=self._findings.listed(),
             left_out=self._findings.left_out(),
         )
@@ -163,64 +117,17 @@ class _Verification:
             self._add(None, "vkey-malformed", f"{VKEY} cannot be used: {error}")
             return None
 
-    def _from_file(self) -> Iterator[_Held]:
-        text = _small_file(self._folder / CHECKPOINT)
-        self._has_file = text is not None
-        if text is not None:
-            found = self._verified(None, text, "the checkpoint file")
-            if found is not None:
-                yield _Held(found, "file")
-
-    def _from_outside(
-        self, notes: Sequence[str], source: Literal["given", "next-session"]
-    ) -> Iterator[_Held]:
-        for note in notes:
-            try:
-                claimed = unverified_checkpoint(note)
-            except NoteError as error:
-                if source == "given":
-                    text = f"a checkpoint from outside proves nothing: {error}"
-                    self._add(None, "anchor-malformed", text, "unproved")
-                continue
-            if self._verifier is None:
-                continue
-            if claimed.origin != self._verifier.name:
-                if source == "given":
-                    text = f"a checkpoint from outside is of another log, {claimed.origin}"
-                    self._add(None, "anchor-other-log", text, "unproved")
-                continue
-            try:
-                yield _Held(self._verifier.checkpoint(note), source)
-            except NotSigned:
-                text = "somebody holds a checkpoint of this log that another key signed"
-                self._add(None, "anchor-other-key", text)
-            except NoteError:
-                text = "a checkpoint from outside has a bad signature by the log's key"
-                self._add(None, "anchor-bad-signature", text)
-
-    def _verified(self, seq: int | None, note: str, name: str) -> Checkpoint | None:
-        """The checkpoint in a note of the record's own, when its signature holds."""
-        if self._verifier is None:
-            return None
-        try:
-            found = self._verifier.checkpoint(note)
-        except BadSignature:
-            text = f"{name} has a signature by the log's key that does not hold"
-            self._add(seq, "checkpoint-bad-signature", text)
-        except NotSigned:
-            self._add(seq, "checkpoint-unsigned", f"{name} is not signed by the log's key")
-        except NoteError as error:
-            self._add(seq, "checkpoint-malformed", f"{name} cannot be read: {error}")
-        else:
-            if found.origin == self._chain_log():
-                return found
-            self._add(seq, "checkpoint-mismatch", f"{name} is another log's, {found.origin}")
-        return None
-
-    def _chain_log(self) -> str:
-        return self._verifier.name if self._verifier else self._chain.log
-
     # ---- the lines --------------------------------------------------------------------------
+
+    def _read_lines(self) -> None:
+        try:
+            with (self._folder / RECORD).open("rb") as file:
+                for line in scan(file):
+                    self._line(line)
+        except FileNotFoundError:
+            self._add(None, "record-missing", f"there is no {RECORD} in the folder")
+        except OSError as error:
+            self._add(None, "record-unreadable", f"{RECORD} cannot be read: {error.strerror}")
 
     def _line(self, line: Line) -> None:
         if line.defect == "unterminated":
@@ -229,6 +136,7 @@ class _Verification:
             severity: Severity = "unproved" if self._closed_at is None else "fault"
             self._add(line.number, "unterminated", SENTENCES["unterminated"], severity)
             return
+        self._checkpoints.line(self._now(), line.recorded)
         if line.recorded is None:
             if line.defect is not None:
                 self._add(line.number, line.defect, SENTENCES[line.defect])
@@ -268,7 +176,7 @@ class _Verification:
             case SessionClosed():
                 self._closed_at = number
             case Checkpointed(data=data):
-                self._embedded(number, data.note)
+                self._checkpoints.line_holds(self._now(), data.note)
             case CellOutput(data=data):
                 for content in data.contents:
                     if content.blob and not self._blobs.path(content.blob).is_file():
@@ -277,74 +185,8 @@ class _Verification:
             case _:
                 pass
 
-    def _embedded(self, number: int, note: str) -> None:
-        found = self._verified(number, note, "the checkpoint")
-        if found is None:
-            return
-        if found != self._now():
-            text = f"the signed checkpoint over {found.size} lines does not fit the lines before it"
-            self._add(number, "checkpoint-mismatch", text)
-            return
-        self._checkpoints += 1
-        self._signed = found.size
-        file = next((held for held in self._held if held.source == "file"), None)
-        if file is None or file.checkpoint.size < found.size:
-            self._behind += 1
-
     def _now(self) -> Checkpoint:
-        return Checkpoint(self._chain_log(), self._chain.size, self._chain.tree.root())
-
-    # ---- checkpoints that others hold -------------------------------------------------------
-
-    def _compare_held(self, following: Recorded | None) -> None:
-        """Compare the lines so far with the checkpoints of that size; ``following`` comes next."""
-        for held in self._held:
-            if held.checkpoint.size == self._chain.size:
-                self._compare(held, following)
-
-    def _compare(self, held: _Held, following: Recorded | None) -> None:
-        embedded: Checkpoint | None = None
-        if following is not None and isinstance(following.event, Checkpointed):
-            try:
-                embedded = unverified_checkpoint(following.event.data.note)
-            except NoteError:
-                embedded = None
-        kind: Kind = "checkpoint-mismatch" if held.source == "file" else "anchor-mismatch"
-        size = held.checkpoint.size
-        if held.checkpoint != self._now():
-            if embedded is not None and embedded.size == size:
-                text = f"{held.name()} and the record's own for {size} lines differ: two histories"
-                self._add(size, "two-notes", text)
-            text = f"{held.name()} over {size} lines does not fit the first {size} lines"
-            self._add(None, kind, text)
-        elif following is None:
-            text = f"{held.name()} covers {size} lines, but its own line behind them is missing"
-            self._add(None, "truncated", text)
-        elif embedded != held.checkpoint:
-            text = f"{held.name()} over {size} lines fits, but is not recorded in its place"
-            self._add(size, "checkpoint-unrecorded", text)
-        else:
-            held.agrees = True
-
-    def _too_long(self) -> None:
-        sizes: dict[int, bytes] = {}
-        for held in self._held:
-            size = held.checkpoint.size
-            if sizes.setdefault(size, held.checkpoint.root) != held.checkpoint.root:
-                text = f"two signed checkpoints over {size} lines differ: there were two histories"
-                self._add(None, "two-notes", text)
-            if size > self._chain.size:
-                text = f"{held.name()} covers {size} lines, but only {self._chain.size} are here"
-                self._add(None, "truncated", text)
-
-    def _check_file_is_latest(self) -> None:
-        if not self._behind:
-            return
-        what = "lags behind the record's last checkpoint" if self._has_file else "is missing"
-        # The line is written before the file, so a crash or a running session leaves it one behind.
-        severity: Severity = "fault" if self._behind > 1 else "unproved"
-        text = f"the checkpoint file {what}, by {self._behind}"
-        self._add(None, "checkpoint-behind", text, severity)
+        return Checkpoint(self._chain.log, self._chain.size, self._chain.tree.root())
 
     # ---- files ------------------------------------------------------------------------------
 
@@ -379,16 +221,16 @@ class _Verification:
 
     # ---- what can be said -------------------------------------------------------------------
 
-    def _conclude(self) -> int:
-        """Say what is open and what cannot be proved; returns how many lines are anchored."""
+    def _conclude(self) -> None:
+        """Say what is open and what cannot be proved."""
         size = self._chain.size
-        after = size - self._signed - 1
+        after = size - self._checkpoints.signed - 1
         # A closing is always signed at once: where it is not, the end was cut off or made up.
-        signed_end = self._closed_at is None or self._closed_at < self._signed
+        signed_end = self._closed_at is None or self._closed_at < self._checkpoints.signed
         unsigned: Severity = "unproved" if signed_end else "fault"
         if self._closed_at is None:
             self._add(None, "not-closed", "the session was not closed; lines may follow", "info")
-        if not self._checkpoints:
+        if not self._checkpoints.embedded:
             text = (
                 "no signed checkpoint holds: nothing shows that the lines are genuine or complete"
             )
@@ -399,9 +241,7 @@ class _Verification:
                 "whether they were changed or how many there were"
             )
             self._add(None, "after-checkpoint", text, unsigned)
-        anchored = max(
-            (h.checkpoint.size for h in self._held if h.agrees and h.source == "given"), default=0
-        )
+        anchored = self._checkpoints.anchored()
         if not anchored:
             text = (
                 "no checkpoint from outside agrees: whoever has the signing key could have "
@@ -411,7 +251,6 @@ class _Verification:
         elif size > anchored + 1:
             text = f"lines from {anchored + 1} on are newer than any checkpoint from outside"
             self._add(None, "not-anchored", text, "unproved")
-        return anchored
 
 
 def _small_file(path: Path) -> str | None:
