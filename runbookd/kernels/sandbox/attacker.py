@@ -263,7 +263,7 @@ def _on_files(targets: Targets) -> Attempts:
             yield name, partial(in_folder[name], folder)
     yield "write-tmp", lambda: drop_file("/tmp")
     yield "write-shm", lambda: drop_file("/dev/shm")
-    yield "write-proc", lambda: write("/proc/self/oom_score_adj", "w", "1000")
+    yield "write-proc", lambda: write("/proc/self/oom_score_adj", "r+", "1000")
 
 
 def _value(content: bytes) -> bytes:
@@ -305,6 +305,12 @@ def _on_secrets(targets: Targets) -> Attempts:
     yield "read-hidden-by-link", by_link
     yield "read-hidden-by-hard-link", by_hard_link
     yield "read-hidden-by-folder", by_folder
+
+    def execute() -> object:
+        program = os.path.join(os.path.dirname(hidden), "program")
+        return subprocess.run([program], check=True).returncode or "ran"
+
+    yield "run-hidden", execute
     yield "list-hidden", lambda: " ".join(os.listdir(os.path.dirname(hidden)))
     yield "read-undeclared", lambda: read(targets["undeclared-file"])
 
@@ -392,22 +398,26 @@ def _on_the_network(targets: Targets) -> Attempts:
 
     def datagram(address: Sequence[Any]) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.sendto(b"attack", tuple(address))
+            sock.sendto(b"udp", tuple(address))
 
-    def unix(address: str, kind: int = socket.SOCK_STREAM) -> None:
-        with socket.socket(socket.AF_UNIX, kind) as sock:
+    def unix(address: str) -> None:
+        with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(address)
 
-    def unix_by_pair(kind: int) -> None:
+    def unix_datagram() -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"unix-datagram", targets["unix-datagram"])
+
+    def unix_by_pair(kind: int, name: bytes) -> None:
         a, b = socket.socketpair(socket.AF_UNIX, kind)
         with a, b:
-            a.sendto(b"attack", targets["unix-datagram"])
+            a.sendto(name, targets["unix-datagram"])
 
     def unix_by_reconnect() -> None:
         a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         with a, b:
             a.connect(targets["unix-datagram"])
-            a.send(b"attack")
+            a.send(b"unix-by-reconnect")
 
     def listen(address: tuple[str, int] | None = None) -> str:
         with socket.socket() as sock:
@@ -451,9 +461,9 @@ def _on_the_network(targets: Targets) -> Attempts:
     yield "kernel-crypto", lambda: make(38, socket.SOCK_SEQPACKET)
     yield "unix", lambda: unix(targets["unix"])
     yield "unix-abstract", lambda: unix("\0" + targets["abstract"])
-    yield "unix-datagram", lambda: unix(targets["unix-datagram"], socket.SOCK_DGRAM)
-    yield "unix-by-pair", lambda: unix_by_pair(socket.SOCK_DGRAM)
-    yield "unix-by-raw-pair", lambda: unix_by_pair(socket.SOCK_RAW)
+    yield "unix-datagram", unix_datagram
+    yield "unix-by-pair", lambda: unix_by_pair(socket.SOCK_DGRAM, b"unix-by-pair")
+    yield "unix-by-raw-pair", lambda: unix_by_pair(socket.SOCK_RAW, b"unix-by-raw-pair")
     yield "unix-by-reconnect", unix_by_reconnect
     yield "listen-anywhere", lambda: listen()
     yield "listen-outward", lambda: listen(("0.0.0.0", targets["bind"]))
@@ -545,7 +555,7 @@ def _on_the_kernel() -> Attempts:
     yield "posix-message-queue", lambda: reaches(240, 180, b"no-such-queue", 0, 0, 0)
     yield "key-add", lambda: call(248, 217, b"user", b"attack", b"x", 1, -2)
     yield "key-request", lambda: reaches(249, 218, b"user", b"no-such-key", 0, -2)
-    yield "key-control", lambda: call(250, 219, 0, -2, 0)
+    yield "key-control", lambda: reaches(250, 219, 0, -4, 0)
     yield "user-namespace", lambda: in_child(lambda: call(272, 97, new_user))
     yield "user-namespace-clone", lambda: clone(new_user)
     yield "user-namespace-clone3", clone3

@@ -24,6 +24,9 @@ Stream = int | IO[bytes] | None
 A descriptor handed over keeps all the rights it was opened with, so hand over pipes.
 """
 
+_QUIET = 10
+"""How many times nothing must be found until nothing is there."""
+
 _RESERVED_ADDRESSES = 4 << 30
 """Address space above the memory limit: allocators and runtimes reserve far more than they use
 (an idle ipykernel 1 GiB), while shared mappings must have some end too."""
@@ -168,6 +171,10 @@ class NoSandbox:
     level: SandboxLevel = "none"
     backend = "none"
 
+    def __init__(self, python: Path | None = None) -> None:
+        """None at all; the launcher runs on ``python`` (default: this one)."""
+        self._python = python or Path(sys.executable)
+
     def spawn(
         self,
         argv: Sequence[str],
@@ -182,7 +189,7 @@ class NoSandbox:
     ) -> "subprocess.Popen[bytes]":
         """See :meth:`Sandbox.spawn`; only the limits and the session of its own are kept."""
         program = find_program(argv[0], env.get("PATH"))
-        launch = [sys.executable, "-I", "-S", "-c", _LAUNCHER, _limits(walls)]
+        launch = [str(self._python), "-I", "-S", "-c", _LAUNCHER, _limits(walls)]
         try:
             process = subprocess.Popen(
                 [*launch, str(program), *argv],
@@ -221,19 +228,17 @@ def kill_tree(process: "subprocess.Popen[bytes]", timeout_s: float = 5.0) -> boo
     if not isinstance(process, SandboxedProcess):
         return _kill_family(process, timeout_s)
     deadline = time.monotonic() + timeout_s
-    while True:
+    quiet = 0
+    while time.monotonic() < deadline:
         process.kill()  # does nothing once it is dead; before it has a session it is all there is
-        alive = 0
-        for member in _in_sessions(process.broker.sessions):
-            alive += 1
+        members = _in_sessions(process.broker.sessions)
+        for member in members:
             _kill(member)
-        process.poll()
-        if process.broker.gone.wait(0.01):
+        quiet = 0 if members else quiet + 1
+        # A filter may outlive its processes as long as nobody collects their zombies.
+        if (process.broker.gone.wait(0.01) or quiet >= _QUIET) and process.poll() is not None:
             return True
-        if not alive and process.poll() is not None:
-            return True  # only zombies are left, for their parents to collect
-        if time.monotonic() > deadline:
-            return False
+    return False
 
 
 def _kill_family(process: "subprocess.Popen[bytes]", timeout_s: float) -> bool:

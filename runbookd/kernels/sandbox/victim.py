@@ -17,14 +17,15 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from runbookd.events import ProbeRow
-from runbookd.kernels.sandbox import attacker
+from runbookd.kernels.sandbox import attacker, privileges
 from runbookd.kernels.sandbox.syscalls import syscall
 from runbookd.kernels.sandbox.walls import Walls
 
@@ -125,16 +126,18 @@ class Victim:
             for name, before in self._before.items()
             if _snapshot(self._outside / name) != before
         }
-        found |= {name for name, sock in self._sockets.items() if _reached(sock)}
-        if "unix-datagram" in found:
-            found |= {"unix-by-pair", "unix-by-raw-pair", "unix-by-reconnect"}
+        found |= {name for name, sock in self._sockets.items() if _was_called(sock)}
+        found |= {message for sock in self._datagrams for message in _messages(sock)}
         for folder, name in zip(_DROPPED_IN, ("write-tmp", "write-shm"), strict=True):
             if (folder / self._targets["token"]).exists():
                 found.add(name)
         if self._process.poll() is not None:
             found |= {name for name, _ in attacker.attacks(self._targets) if "signal" in name}
-        elif self._properties() != self._properties_before:
-            found |= {"limit", "affinity", "priority", "scheduler", "io-priority"}
+        else:
+            after = self._properties()
+            found |= {
+                name for name, before in self._properties_before.items() if after[name] != before
+            }
         return found
 
     def _prepare_files(self, stack: ExitStack) -> None:
@@ -148,6 +151,7 @@ class Victim:
         (self._open / "known").write_text("before")
         for folder in (self._private, undeclared):
             (folder / "secret").write_text(self._secret)
+        shutil.copy(shutil.which("true") or sys.executable, self._private / "program")
         for dropped in _DROPPED_IN:
             stack.callback((dropped / self._targets["token"]).unlink, missing_ok=True)
         self._targets |= {
@@ -169,23 +173,36 @@ class Victim:
     def _prepare_process(self, stack: ExitStack) -> None:
         sleep = shutil.which("sleep")
         argv = [sleep, "120"] if sleep else [sys.executable, "-c", "import time; time.sleep(120)"]
-        self._process = subprocess.Popen(
-            argv, env={"SECRET": self._secret}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+        started: list[subprocess.Popen[bytes]] = []
+
+        def start() -> None:
+            """Without privileges, which would protect it from an attacker who has none."""
+            privileges.drop()
+            null = subprocess.DEVNULL
+            env = {"SECRET": self._secret}
+            started.append(subprocess.Popen(argv, env=env, stdin=null, stdout=null))
+
+        thread = threading.Thread(target=start)
+        thread.start()
+        thread.join()
+        if not started:
+            raise OSError(f"{argv[0]} could not be started")
+        [self._process] = started
         stack.callback(self._process.wait)
         stack.callback(self._process.kill)
         self._targets["victim"] = self._process.pid
         self._properties_before = self._properties()
 
-    def _properties(self) -> tuple[object, ...]:
+    def _properties(self) -> dict[str, object]:
+        """What an attack could change about the process, by the attack's name."""
         process = self._process.pid
-        return (
-            resource.prlimit(process, resource.RLIMIT_NOFILE),
-            os.sched_getaffinity(process),
-            os.sched_getscheduler(process),
-            os.getpriority(os.PRIO_PROCESS, process),
-            syscall("ioprio_get", _IOPRIO_WHO_PROCESS, process),
-        )
+        return {
+            "limit": resource.prlimit(process, resource.RLIMIT_NOFILE),
+            "affinity": os.sched_getaffinity(process),
+            "scheduler": os.sched_getscheduler(process),
+            "priority": os.getpriority(os.PRIO_PROCESS, process),
+            "io-priority": syscall("ioprio_get", _IOPRIO_WHO_PROCESS, process),
+        }
 
     def _prepare_sockets(self, stack: ExitStack) -> None:
         declared = self._listen(stack, "declared", ("127.0.0.1", 0))
@@ -194,13 +211,12 @@ class Victim:
             self._listen(stack, "tcp6", ("::1", declared[1]), socket.AF_INET6)
         names = ("tcp", "tcp-nonblocking", "tcp-fast-open", "tcp-fast-open-message", "mptcp")
         listeners = {name: self._listen(stack, name, ("127.0.0.1", 0)) for name in names}
-        udp = self._bind(
-            stack, "udp", ("127.0.0.1", 0), socket.AF_INET, socket.SOCK_DGRAM
-        ).getsockname()
+        udp = self._bind(stack, ("127.0.0.1", 0), socket.AF_INET, socket.SOCK_DGRAM)
         stream, datagram = str(self._open / "stream"), str(self._open / "datagram")
         self._listen(stack, "unix", stream, socket.AF_UNIX)
         self._listen(stack, "unix-abstract", "\0" + self._targets["token"], socket.AF_UNIX)
-        self._bind(stack, "unix-datagram", datagram, socket.AF_UNIX, socket.SOCK_DGRAM)
+        unix = self._bind(stack, datagram, socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._datagrams = (udp, unix)
         with (
             socket.create_server(("127.0.0.1", 0)) as one,
             socket.create_server(("127.0.0.1", 0)) as other,
@@ -209,7 +225,7 @@ class Victim:
         self._targets |= {
             "declared": declared,
             "listeners": listeners,
-            "udp": udp,
+            "udp": udp.getsockname(),
             "unix": stream,
             "unix-datagram": datagram,
             "abstract": self._targets["token"],
@@ -223,14 +239,13 @@ class Victim:
         address: tuple[str, int] | str,
         family: socket.AddressFamily = socket.AF_INET,
     ) -> Any:
-        sock = self._bind(stack, name, address, family, socket.SOCK_STREAM)
+        self._sockets[name] = sock = self._bind(stack, address, family, socket.SOCK_STREAM)
         sock.listen()
         return sock.getsockname()
 
     def _bind(
         self,
         stack: ExitStack,
-        name: str,
         address: tuple[str, int] | str,
         family: socket.AddressFamily,
         kind: socket.SocketKind,
@@ -238,19 +253,22 @@ class Victim:
         sock = stack.enter_context(socket.socket(family, kind))
         sock.bind(address)
         sock.setblocking(False)
-        self._sockets[name] = sock
         return sock
 
 
-def _reached(sock: socket.socket) -> bool:
+def _was_called(sock: socket.socket) -> bool:
     try:
-        if sock.type == socket.SOCK_DGRAM:
-            sock.recv(64)
-        else:
-            sock.accept()[0].close()
+        sock.accept()[0].close()
     except BlockingIOError:
         return False
     return True
+
+
+def _messages(sock: socket.socket) -> Iterator[str]:
+    """What arrived: each attack sends its own name."""
+    with suppress(BlockingIOError):
+        while True:
+            yield sock.recv(64).decode()
 
 
 def _snapshot(folder: Path) -> dict[str, tuple[object, ...]]:

@@ -1,0 +1,1 @@
+"""Attacks on the sandbox as it is really used, judged by what happened to the victim."""
