@@ -130,12 +130,15 @@ class Parameter(Frozen):
 
 
 class NotebookMetadata(Frozen):
-    """The notebook's key ``runbookd``. ``alerts`` are sets of labels that open this runbook."""
+    """The notebook's key ``runbookd``.
+
+    ``severity`` is from 1, the worst, to 5; ``alerts`` are sets of labels that open this runbook.
+    """
 
     title: Text = ""
     service: Text = ""
     environment: Text = ""
-    severity: Annotated[StrictInt, Field(ge=0, le=9)] | None = None
+    severity: Annotated[StrictInt, Field(ge=1, le=5)] | None = None
     owners: tuple[Text, ...] = ()
     tags: tuple[Text, ...] = ()
     alerts: tuple[dict[str, str], ...] = ()

@@ -190,6 +190,8 @@ REFUSED = {
     "heading-cell": "unknown cell type 'heading'",
     "cell-metadata-that-is-a-list": "its metadata is no JSON object",
     "source-that-is-a-number": "its source is no text",
+    "severity-of-zero": "severity: ",
+    "severity-as-text": "severity: ",
     "runbookd-metadata-that-is-text": "runbookd: ",
 }
 
