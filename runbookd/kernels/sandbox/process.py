@@ -115,7 +115,10 @@ class LandlockSandbox:
     ) -> "subprocess.Popen[bytes]":
         """See :meth:`Sandbox.spawn`."""
         program = find_program(argv[0], env.get("PATH"))
-        rules = grants(walls, (program, self._python))
+        try:
+            rules = grants(walls, (program, self._python))
+        except (OSError, RuntimeError) as error:  # a loop of links, a folder we may not look into
+            raise KernelUnavailable(f"the sandbox's rules cannot be made: {error}") from error
         launch = [str(self._python), "-I", "-S", "-c", _LAUNCHER, _limits(walls)]
         steps = seccomp.program(self._machine, unix_sockets=bool(walls.unix_sockets))
         ruleset = landlock.build(rules, walls.bind, signals=walls.signals)

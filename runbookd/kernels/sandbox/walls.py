@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Annotated
 
@@ -95,31 +95,42 @@ def grants(walls: Walls, programs: Iterable[Path]) -> tuple[Grant, ...]:
         KernelUnavailable: a path to grant lies below a hidden one, or a path to make writable
             does not exist or contains a hidden one.
     """
-    hidden = [_resolved(path) for path in (*walls.hidden, *_private())]
-    system = [path for path in map(_resolved, SYSTEM) if not _covered(path, hidden)]
-    wanted = [_resolved(path) for path in (*installations(programs), *walls.readable)]
+    hidden = frozenset(path.resolve() for path in (*walls.hidden, *_private()))
+    above = frozenset(parent for path in hidden for parent in path.parents)
+    system = [
+        path for path in (folder.resolve() for folder in SYSTEM) if not _covered(path, hidden)
+    ]
+    wanted = [path.resolve() for path in (*installations(programs), *walls.readable)]
     for path in wanted:
         if _covered(path, hidden):
-            raise KernelUnavailable(f"{path} is to be readable, but lies in a hidden folder")
+            raise KernelUnavailable(
+                f"{path} is to be readable, but lies in a hidden folder", "move one of the two"
+            )
     write = landlock.WRITE | (landlock.MAKE_SOCK if walls.unix_sockets else 0)
-    writable = [_resolved(path) for path in walls.writable]
+    writable = [path.resolve() for path in walls.writable]
     for path in writable:
         if _covered(path, hidden):
-            raise KernelUnavailable(f"{path} is to be writable, but lies in a hidden folder")
+            raise KernelUnavailable(
+                f"{path} is to be writable, but lies in a hidden folder", "move one of the two"
+            )
     if walls.scratch is not None:
-        writable.append(_resolved(walls.scratch))
+        writable.append(walls.scratch.resolve())
     for path in writable:
         if not path.exists():
             raise KernelUnavailable(f"{path} is to be writable, but does not exist", "create it")
-        if any(path in other.parents for other in hidden):
-            raise KernelUnavailable(f"{path} is to be writable, but contains a hidden path")
-    readable = dict.fromkeys(part for root in (*system, *wanted) for part in _without(root, hidden))
+        if path in above:
+            raise KernelUnavailable(
+                f"{path} is to be writable, but contains a hidden path", "name a folder below it"
+            )
+    readable = dict.fromkeys(
+        part for root in (*system, *wanted) for part in _without(root, hidden, above)
+    )
     device = landlock.READ_FILE | landlock.WRITE_FILE
     return (
         *(Grant(path, landlock.READ) for path in readable),
         *(Grant(path, write) for path in writable),
-        *(Grant(_resolved(path), device) for path in _DEVICES),
-        Grant(_resolved(_TERMINALS), device | landlock.IOCTL_DEV),
+        *(Grant(path.resolve(), device) for path in _DEVICES),
+        Grant(_TERMINALS.resolve(), device | landlock.IOCTL_DEV),
     )
 
 
@@ -187,24 +198,24 @@ def _unreadable_to_others(folder: str) -> Iterator[Path]:
             yield from _unreadable_to_others(entry.path)
 
 
-def _resolved(path: Path) -> Path:
-    return path.resolve()
+def _covered(path: Path, hidden: Set[Path]) -> bool:
+    return not hidden.isdisjoint((path, *path.parents))
 
 
-def _covered(path: Path, hidden: Sequence[Path]) -> bool:
-    return any(other == path or other in path.parents for other in hidden)
-
-
-def _without(root: Path, hidden: Sequence[Path]) -> Iterator[Path]:
+def _without(root: Path, hidden: Set[Path], above: Set[Path]) -> Iterator[Path]:
     """The parts of ``root`` that have nothing hidden in them.
 
     Links are left out: where they lead must be granted itself.
+
+    Args:
+        root: a folder or file that does not lie in a hidden one.
+        hidden: what to leave out.
+        above: all folders above any hidden path.
     """
-    inside = [path for path in hidden if path == root or root in path.parents]
-    if not inside:
-        yield root
+    if root in hidden:
         return
-    if root in inside or not root.is_dir():
+    if root not in above:
+        yield root
         return
     try:
         entries = sorted(root.iterdir())
@@ -212,4 +223,4 @@ def _without(root: Path, hidden: Sequence[Path]) -> Iterator[Path]:
         return
     for entry in entries:
         if not entry.is_symlink():
-            yield from _without(entry, inside)
+            yield from _without(entry, hidden, above)

@@ -154,6 +154,17 @@ def test_a_folder_to_start_in_that_is_not_there_is_said_so(
         )
 
 
+def test_rules_that_make_no_sense_are_said_so(sandbox: LandlockSandbox, scratch: Path) -> None:
+    (scratch / "loop").symlink_to("loop")
+    with pytest.raises(KernelUnavailable, match="is to be writable, but does not exist|cannot be"):
+        sandbox.spawn(
+            [sys.executable, "-c", ""],
+            env={},
+            cwd=scratch,
+            walls=Walls(scratch=scratch / "loop"),
+        )
+
+
 def test_the_exit_code_and_signals_are_the_programs_own(start: Start) -> None:
     assert start("raise SystemExit(7)").wait(10) == 7
     process = start("import time; print('up', flush=True); time.sleep(100)")
