@@ -59,6 +59,7 @@ class ConnectorProxy:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                date_header=False,
                 limit_concurrency=_CONCURRENT,
                 timeout_graceful_shutdown=_GRACE_S,
             )

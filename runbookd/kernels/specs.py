@@ -51,6 +51,7 @@ def find_kernelspec(name: str) -> Kernelspec:
     if name == NATIVE:
         return _native()
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    from traitlets import TraitError
 
     try:
         found = KernelSpecManager().get_kernel_spec(name)
@@ -61,7 +62,7 @@ def find_kernelspec(name: str) -> Kernelspec:
             f"there is no kernel {name!r} on this machine",
             f"install it, or name one of these in the notebook's kernelspec: {there}",
         ) from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, TraitError) as error:
         raise KernelUnavailable(
             f"the kernelspec {name!r} cannot be read ({type(error).__name__})",
             "look at its kernel.json; `jupyter kernelspec list` shows where it is",

@@ -193,17 +193,19 @@ def bash_answer(name: str, mark: str, printed: str) -> JsonText:
     except (binascii.Error, ValueError):
         raise _refused(name, "is not text in UTF-8") from None
     value: Any
-    match kind:
-        case "missing":
+    match kind, len(parts):
+        case "missing", _:
             raise _missing(name)
-        case "text":
+        case "text", 1:
             value = parts[0]
-        case "list":
+        case "list", _:
             value = parts
-        case "map":
+        case "map", count if count % 2 == 0:
             value = dict(zip(parts[::2], parts[1::2], strict=True))
-        case _:
+        case "other", _:
             raise _refused(name, "is a reference to another variable")
+        case _:
+            raise _refused(name, "was not handed over by the kernel")
     return canonical_text(json.dumps(value), name)
 
 

@@ -110,11 +110,13 @@ async def test_nothing_is_lost_while_the_daemon_is_stalled(start_kernel: StartKe
 
     async def stalls_at_first(output: KernelOutput) -> None:
         if not pieces:
-            time.sleep(2)
+            time.sleep(4)
         pieces.append(str(output.mimes["text/plain"]))
 
-    await kernel.execute("for i in range(8000): print(i, flush=True)", stalls_at_first)
-    assert "".join(pieces) == "".join(f"{i}\n" for i in range(8000))
+    line = "x" * 2000  # enough to fill the sockets' own buffers, too
+    source = f"for i in range(8000): print(i, '{line}', flush=True)"
+    await kernel.execute(source, stalls_at_first)
+    assert "".join(pieces) == "".join(f"{i} {line}\n" for i in range(8000))
 
 
 async def test_output_beyond_the_limit_is_left_out_and_said_so(
