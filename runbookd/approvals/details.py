@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from runbookd.approvals.view import RequestView
+from runbookd.clock import parse_rfc3339
 from runbookd.model import JsonText
 from runbookd.visible import glyph, visible
 
@@ -69,6 +70,14 @@ def line(text: str) -> str:
     return shown.replace("\n", glyph("\n")).replace("\t", glyph("\t"))
 
 
+def moment(text: str) -> str:
+    """An RFC 3339 time for people, to the second: ``2026-11-24 02:07:31 UTC``."""
+    try:
+        return f"{parse_rfc3339(text):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:
+        return line(text)
+
+
 def size_of(text: str) -> str:
     """How long a text is, for people: ``12 lines, 345 characters``."""
     lines = len(text.splitlines())
@@ -88,7 +97,7 @@ def _about(view: RequestView) -> Iterator[tuple[str, str]]:
     yield "Asked by", line(document.requester) + account
     people = "person" if view.quorum == 1 else "people"
     yield "Who decides", f"{view.quorum} {people} of {_list(view.groups)}; not whoever asked"
-    yield "Expires", line(view.expires_at)
+    yield "Expires", moment(view.expires_at)
     yield "How to undo it", line(view.rollback or "no rollback is named")
     yield "Fingerprint", view.fingerprint
 
@@ -122,7 +131,7 @@ def _bound(view: RequestView) -> Iterator[tuple[str, str]]:
     yield "Digest", view.digest
     yield "Request", line(view.id)
     yield "Session", line(view.session)
-    yield "Asked at", line(document.requested_at)
+    yield "Asked at", moment(document.requested_at)
     checkpoint = document.checkpoint
     yield "Record", f"{checkpoint.size} lines, root {line(checkpoint.root)}"
 

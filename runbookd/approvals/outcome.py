@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from runbookd.approvals.details import line
+from runbookd.approvals.details import line, moment
 from runbookd.approvals.view import RequestState, RequestView
 
 _HEADINGS: dict[RequestState, str] = {
@@ -48,7 +48,7 @@ def _outcome(view: RequestView) -> Iterator[tuple[str, str]]:
     if view.approved_by:
         names = ", ".join(line(name) for name in view.approved_by)
         yield "Approved by", f"{names} ({len(view.approved_by)} of {view.quorum})"
-    when = f" at {line(view.decided_at)}" if view.decided_at else ""
+    when = f" at {moment(view.decided_at)}" if view.decided_at else ""
     if view.state == "denied":
         yield "Denied by", f"{line(view.decided_by or 'somebody')}{when}"
     elif view.state != "pending" and when:

@@ -21,7 +21,7 @@ def test_the_text_holds_all_that_would_run_and_where_it_can_reach() -> None:
         "Hands back: changed",
         "Asked by: you (Slack U0YOU)",
         "Who decides: 1 person of commanders; not whoever asked",
-        "Expires: 2026-11-24T02:22:31.000000Z",
+        "Expires: 2026-11-24 02:22:31 UTC",
         "Incident: INC-7",
         "How to undo it: Shrink it again",
         samples.view().digest,
@@ -99,5 +99,5 @@ def test_the_text_says_how_it_went() -> None:
     )
     assert "Denied: Enlarge" in text
     assert "Approved by: dana (1 of 2)" in text
-    assert "Denied by: lee at 2026-11-24T02:10:00.000000Z" in text
+    assert "Denied by: lee at 2026-11-24 02:10:00 UTC" in text
     assert "Reason: too late" in text

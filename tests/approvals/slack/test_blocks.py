@@ -151,7 +151,7 @@ def test_the_message_shows_all_that_would_run_and_what_it_is_bound_to() -> None:
         "s-1",
         "you (Slack U0YOU)",
         "1 person of commanders",
-        view.expires_at,
+        "2026-11-24 02:22:31 UTC",
         "Shrink it again",
         "Press again if nothing changes",
     ):
@@ -182,12 +182,15 @@ def test_a_settled_request_has_no_buttons_and_still_its_source(state: RequestSta
 def test_a_settled_request_says_who_when_and_why() -> None:
     message = blocks.message(
         samples.view(
-            state="denied", decided_by="lee", decided_at="2026-11-24T02:10:00Z", reason="too late"
+            state="denied",
+            decided_by="lee",
+            decided_at="2026-11-24T02:10:00.000000Z",
+            reason="too late",
         )
     )
     shown = "".join(strings(message.blocks))
     assert "Denied" in message.text
-    assert "lee at 2026-11-24T02:10:00Z" in shown
+    assert "lee at 2026-11-24 02:10:00 UTC" in shown
     assert "too late" in shown
 
 

@@ -146,6 +146,14 @@ async def test_whoever_lost_their_rights_since_the_request_was_posted_cannot_dec
     assert world.session.view.state == "pending"
 
 
+async def test_slackbot_is_a_bot_although_slack_does_not_call_it_one(world: World) -> None:
+    await world.control.do("member", user="USLACKBOT", set={"is_bot": False})
+    await world.control.do("group", group="S0COMMAND", users=["USLACKBOT"])
+    assert (await world.press("USLACKBOT", APPROVE))["ok"]
+    assert world.session.taken[0].facts.problems == ("a bot",)
+    assert world.session.view.state == "pending"
+
+
 async def test_a_person_who_has_authorised_the_app_is_no_bot(world: World) -> None:
     await world.control.do("member", user="U0DANA", set={"is_app_user": True})
     await world.press("U0DANA", APPROVE)
@@ -246,6 +254,7 @@ async def test_an_envelope_that_is_not_ours_decides_nothing(world: World, forger
     if answer is not None:
         assert answer in await world.told("U0DANA")
     assert world.session.taken == []
+    assert (world.messages(shown_to="U0DANA") == []) == (answer is None)
 
 
 @pytest.mark.parametrize(
