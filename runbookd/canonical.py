@@ -3,7 +3,8 @@
 Only what needs no number formatting is allowed: ASCII keys, strings without lone surrogates,
 integers up to 2**53 - 1, booleans, null, arrays and objects. Within that, sorted compact JSON is
 RFC 8785, which a test shows against an independent implementation. Values that may hold more
-(a parameter, an input read from a kernel) travel as JSON *text*: see :data:`~runbookd.model.JsonText`.
+(a parameter, an input read from a kernel) travel as JSON *text*:
+:data:`~runbookd.model.JsonText`.
 """
 
 import hashlib

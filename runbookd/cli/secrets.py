@@ -1,5 +1,7 @@
 """``runbookd secrets``: credentials in the system's keyring, for ``keyring:`` references."""
 
+import sys
+
 import click
 
 from runbookd.errors import InputError, SecretUnavailable
@@ -15,9 +17,10 @@ def secrets_group() -> None:
 def set_command(name: str) -> None:
     """Ask for a value and keep it. From a pipe, the value is standard input."""
     service, key = _split(name)
-    stream = click.get_text_stream("stdin")
-    typed = click.prompt("Value", hide_input=True) if stream.isatty() else stream.read()
-    value = str(typed).removesuffix("\n")
+    if sys.stdin.isatty():
+        value = str(click.prompt("Value", hide_input=True))
+    else:
+        value = sys.stdin.read().removesuffix("\n")
     if not value:
         raise InputError("the value is empty", "type or pipe the secret")
     import keyring

@@ -18,6 +18,7 @@ from runbookd.daemon.tokens import slack_tokens
 from runbookd.daemon.vault import Vault
 from runbookd.kernels.connectors import ConnectorProxy
 from runbookd.kernels.sandbox import probe
+from runbookd.policy.check import warnings
 from runbookd.policy.load import load_policies
 from runbookd.policy.model import Policies
 from runbookd.record.keys import load_or_create_key
@@ -40,7 +41,8 @@ async def run_daemon(
     """
     stop = asyncio.Event()
     with sole_daemon(settings.home), stop_on_signals(stop):
-        load_policies(settings.policies)
+        for warning in warnings(load_policies(settings.policies)):
+            _log.warning("policy.warning", said=warning)
         listener = listen(settings.socket, settings.socket_group)
         try:
             await _serve(settings, listener, stop, on_demand, on_ready)

@@ -1,5 +1,8 @@
 """Who is on the other end of a Unix socket: the kernel's word, never the client's."""
 
+import contextlib
+import grp
+import os
 import platform
 import pwd
 import socket
@@ -26,6 +29,20 @@ def peer_uid(connection: socket.socket) -> int:
     if version != 0:
         raise OSError("LOCAL_PEERCRED answered in an unknown version")
     return int(uid)
+
+
+def os_groups(uid: int) -> frozenset[str]:
+    """The names of all groups of a user, the primary one included; none for an unknown user."""
+    try:
+        account = pwd.getpwuid(uid)
+        gids = os.getgrouplist(account.pw_name, account.pw_gid)
+    except (KeyError, OSError):
+        return frozenset()
+    found = set()
+    for gid in gids:
+        with contextlib.suppress(KeyError):
+            found.add(grp.getgrgid(gid).gr_name)
+    return frozenset(found)
 
 
 def os_user(uid: int) -> str:

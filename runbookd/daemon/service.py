@@ -1,6 +1,5 @@
 """What the API offers, over the sessions of a home: who is who, and where a call goes."""
 
-import grp
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +21,7 @@ from runbookd.api import (
 from runbookd.approvals.channel import Channel, DecisionReply, IncomingDecision
 from runbookd.approvals.request import fingerprint
 from runbookd.clock import Clock, rfc3339
-from runbookd.daemon.peer import os_user
+from runbookd.daemon.peer import os_groups, os_user
 from runbookd.daemon.sessions import Sessions
 from runbookd.errors import InputError
 from runbookd.events import Actor, SandboxReport
@@ -163,11 +162,10 @@ class DaemonService:
         policies = self._policies()
         name = os_user(uid)
         identity = identity_for(policies, os_user=name)
-        member_of = frozenset(group.gr_name for group in grp.getgrall() if name in group.gr_mem)
         return Approver(
             person=identity.person,
             os_user=name,
-            groups=groups_of(policies, identity, slack_members={}, os_groups=member_of),
+            groups=groups_of(policies, identity, slack_members={}, os_groups=os_groups(uid)),
         )
 
     async def slack_decision(self, incoming: IncomingDecision) -> DecisionReply:

@@ -199,7 +199,7 @@ class Sessions:
                 title=runbook.title,
                 path=str(runbook.path),
                 digest=runbook.digest,
-                commit=await asyncio.to_thread(git_commit, runbook.path),
+                commit=await asyncio.to_thread(git_commit, runbook.path, runbook.raw),
             ),
             policies=PolicyRef(digest=policies.digest, files=policies.files),
             kernelspec=runbook.kernelspec,

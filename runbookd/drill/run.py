@@ -82,7 +82,7 @@ async def end(drill: Drill) -> None:
     if owner is not None:
         stop_process(owner)
         deadline = time.monotonic() + 10
-        while _owner(drill.settings.home / "daemon.lock") and time.monotonic() < deadline:
+        while _owner(drill.settings.home / "daemon.lock") and time.monotonic() < deadline:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.02)
     stop_process(drill.world["pid"])
 

@@ -36,13 +36,16 @@ class Terms:
 def gate_of(state: SessionState, runbook: Runbook, cell: Cell, policies: Policies) -> Gate:
     """What the policies ask for before ``cell`` may run."""
     assert state.opened is not None
+    # A responder may call an incident worse than its runbook does, never milder: that could
+    # switch a rule off.
+    severities = [each for each in (state.opened.severity, runbook.severity) if each is not None]
     facts = CellFacts(
         cell=cell.id,
         mode="gated",
         risk=cell.risk,
         service=state.opened.service,
         environment=state.opened.environment,
-        severity=state.opened.severity,
+        severity=min(severities, default=None),
         tags=runbook.tags,
         runbook=runbook.path.name,
         parameters=state.opened.parameters,

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from runbookd.errors import KernelUnavailable, RecordUnwritable, RunbookdError
+from runbookd.errors import RecordUnwritable, RunbookdError
 from runbookd.events import (
     AdhocFinished,
     ApprovalFinished,
@@ -66,16 +66,19 @@ class Executions:
         try:
             kernel = await self._read_only.kernel(tasks)
             finished = await self._run(kernel, execution, cell, None, source, timeout_s)
-        except KernelUnavailable as error:
+        except RecordUnwritable:
+            raise
+        except RunbookdError as error:
             finished = _never_ran(execution, error)
         ended = AdhocFinished if cell is None else CellFinished
         await self._journal.append(ended(cell=cell, data=finished))
 
     async def gated(self, tasks: asyncio.TaskGroup, claim: Claim) -> None:
         """Run exactly what ``claim`` says in a fresh kernel, and record its end."""
-        document = claim.document
         try:
             kernel = await self._lanes.start_gated(claim)
+        except RecordUnwritable:
+            raise
         except RunbookdError as error:
             await self._finish(claim, _never_ran(claim.execution, error))
             return
@@ -89,13 +92,25 @@ class Executions:
             finished = await self._run_document(kernel, claim)
         finally:
             await kernel.end()
+        if finished.outputs:
+            finished = await self._handed_back(tasks, finished)
         gone = KernelGoneData(kernel=kernel.id, lane="gated", why="one kernel an execution")
         await self._finish(
             claim, finished, KernelEnded(cell=claim.cell, request=claim.request, data=gone)
         )
-        if finished.outputs:
-            read_only = await self._read_only.kernel(tasks)
-            await read_only.bind({name: finished.outputs[name] for name in document.outputs})
+
+    async def _handed_back(self, tasks: asyncio.TaskGroup, finished: FinishedData) -> FinishedData:
+        """Bind the outputs in the read-only kernel, before the end is recorded: nothing else may
+        use that kernel until then."""
+        try:
+            kernel = await self._read_only.kernel(tasks)
+            await kernel.bind(finished.outputs)
+        except RecordUnwritable:
+            raise
+        except RunbookdError as error:
+            told = f"it ran, but the read-only kernel did not take its outputs: {error}"
+            return finished.model_copy(update={"error": told})
+        return finished
 
     async def _run_document(self, kernel: LaneKernel, claim: Claim) -> FinishedData:
         document = claim.document
@@ -170,8 +185,15 @@ class Executions:
             status=outcome.status,
             duration_ms=outcome.duration_ms,
             error=error,
-            lane_hint=explain(error) if kernel.lane == "read-only" and error else "",
+            lane_hint=self._hint(kernel, error) if error else "",
         )
+
+    def _hint(self, kernel: LaneKernel, error: str) -> str:
+        """What the lane has to do with an error, for people."""
+        if kernel.lane != "read-only":
+            return ""
+        refusals = [f"runbookd: {refusal}" for refusal in kernel.refusals]
+        return explain("\n".join([*refusals, error]))
 
 
 def _never_ran(execution: str, error: RunbookdError) -> FinishedData:

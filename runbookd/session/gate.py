@@ -5,7 +5,7 @@ for nothing else. The claim is on disk before the kernel is started; it is used 
 the execution ends.
 """
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -29,16 +29,19 @@ _MINTED = object()
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An approval that is used up for one execution. Nothing but :func:`claim` makes one."""
+    """An approval that is used up for one execution. Nothing but :func:`claim` makes one.
+
+    ``minted`` is not kept, so that ``dataclasses.replace`` cannot make another out of one either.
+    """
 
     request: str
     cell: str
     execution: str
     document: RequestDocument
-    minted: object
+    minted: InitVar[object]
 
-    def __post_init__(self) -> None:
-        if self.minted is not _MINTED:
+    def __post_init__(self, minted: object) -> None:
+        if minted is not _MINTED:
             raise TypeError("a Claim comes from gate.claim and from nowhere else")
 
 

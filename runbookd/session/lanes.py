@@ -57,6 +57,8 @@ class Switchboard:
     async def record(self, grant: Grant, data: ConnectorData) -> None:
         """Record one request; raises RecordUnwritable when that cannot be done."""
         journal, kernel = self._route(grant)
+        if data.refused:
+            kernel.refusals.append(data.refused)
         event = ConnectorRequested(cell=kernel.cell, request=kernel.request, data=data)
         await journal.append(event)
 
@@ -96,11 +98,13 @@ class LaneKernel:
         self.kernelspec = kernelspec
         self.cell: str | None = None
         self.request: str | None = None
+        self.refusals: list[str] = []
 
     def attribute(self, execution: str, cell: str | None, request: str | None) -> None:
         """From now on connector requests belong to this execution."""
         self._grant.execution = execution
         self.cell, self.request = cell, request
+        self.refusals = []
 
     async def execute(self, source: str, take: TakeOutput, *, timeout_s: float) -> Outcome:
         """Run ``source``; outputs go to ``take``; never hangs beyond the timeout."""

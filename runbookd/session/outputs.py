@@ -62,9 +62,7 @@ class OutputSink:
         raw = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
         if isinstance(value, str) and len(raw) <= INLINE_BYTES:
             return Content(mime=mime, bytes=len(raw), text=value)
-        return Content(
-            mime=mime, bytes=len(raw), blob=await asyncio.to_thread(self._blobs.put, raw)
-        )
+        return Content(mime=mime, bytes=len(raw), blob=await self._blobs.put(raw))
 
 
 def _text(value: str | bytes) -> str:
