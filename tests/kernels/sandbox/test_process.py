@@ -156,7 +156,7 @@ def test_a_folder_to_start_in_that_is_not_there_is_said_so(
 
 def test_rules_that_make_no_sense_are_said_so(sandbox: LandlockSandbox, scratch: Path) -> None:
     (scratch / "loop").symlink_to("loop")
-    with pytest.raises(KernelUnavailable, match="is to be writable, but does not exist|cannot be"):
+    with pytest.raises(KernelUnavailable, match=r"is to be writable, but does not exist|cannot be"):
         sandbox.spawn(
             [sys.executable, "-c", ""],
             env={},
