@@ -132,7 +132,7 @@ class Sense:
             self._findings.add(seq, "decision-of-other-digest", text)
         elif data.decision == "deny":
             self._end(event.request, f"{data.person} had denied it")
-        elif not request.over and not _late(request, line):
+        elif not _late(request, line):
             request.approvers.add(data.person)
 
     def _claimed(self, seq: int, line: Recorded, event: ApprovalClaimed) -> None:
@@ -181,7 +181,7 @@ class Sense:
         if event.request != asked.request or event.cell != asked.cell:
             text = "what started is another cell, or under another request, than was approved"
             self._findings.add(seq, "other-cell", text)
-        if request.source_digest is None or event.data.source_digest != request.source_digest:
+        if event.data.source_digest != request.source_digest:
             text = "the source that started is not the one that was approved"
             self._findings.add(seq, "other-source", text)
 

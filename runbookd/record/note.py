@@ -67,7 +67,7 @@ class Checkpoint:
             raise NoteError("a checkpoint has three lines: origin, size and root")
         origin, size, root = lines[:3]
         _check_name(origin)
-        digits = size.isascii() and size.isdecimal() and len(size) <= _MAX_SIZE_DIGITS
+        digits = size.isdecimal() and len(size) <= _MAX_SIZE_DIGITS
         if not digits or str(int(size)) != size:
             raise NoteError("the checkpoint's size is not a plain decimal number")
         hash_ = _decode(root)
@@ -197,10 +197,10 @@ def _split(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
 def _signature(line: str) -> tuple[str, bytes, bytes]:
     if not line.startswith(_SIGNATURE_PREFIX):
         raise NoteError("a signature line does not begin with an em dash")
-    name, space, encoded = line[len(_SIGNATURE_PREFIX) :].partition(" ")
+    name, _, encoded = line[len(_SIGNATURE_PREFIX) :].partition(" ")
     _check_name(name)
     blob = _decode(encoded)
-    if not space or len(blob) <= _KEY_HASH_SIZE:
+    if len(blob) <= _KEY_HASH_SIZE:
         raise NoteError("a signature line is too short")
     return name, blob[:_KEY_HASH_SIZE], blob[_KEY_HASH_SIZE:]
 

@@ -27,7 +27,7 @@ from runbookd.record.redaction import Redactor
 from runbookd.record.report import Report
 from runbookd.record.verify import verify
 
-from .world import ALICE, DANA, ManualClock, Request, closed, start
+from .world import ALICE, DANA, Forger, ManualClock, Request, closed, start
 
 ERIN = Actor(kind="person", id="erin", auth="slack")
 Step = tuple[Event, Actor] | Callable[[], None]
@@ -249,6 +249,82 @@ async def test_a_clock_set_back_does_not_lengthen_an_approval(story: Story) -> N
     ) == {"claim-late"}
 
 
+async def test_a_reboot_does_not_lengthen_an_approval(story: Story) -> None:
+    r = story.request
+
+    def reboot(minutes: int) -> Callable[[], None]:
+        def run() -> None:
+            story.clock.forward(minutes=minutes)
+            story.clock.name, story.clock.mono = f"boot-{minutes}", 10**15
+
+        return run
+
+    assert (
+        await story.faults(
+            (r.requested(), ALICE),
+            (r.decided(), DANA),
+            reboot(14),
+            (r.claimed(), ALICE),
+            (r.started(), ALICE),
+        )
+        == set()
+    )
+    again = Story(story.folder / "again", story.key)
+    r = again.request
+
+    def later() -> None:
+        again.clock.forward(minutes=15)
+        again.clock.name, again.clock.mono = "boot-2", 5
+
+    assert await again.faults(
+        (r.requested(), ALICE), (r.decided(), DANA), later, (r.claimed(), ALICE)
+    ) == {"claim-late"}
+
+
+@pytest.mark.parametrize("number", [1, 3])
+async def test_a_line_whose_time_cannot_be_read_is_late(story: Story, number: int) -> None:
+    r = story.request
+    await story.report((r.requested(), ALICE), (r.decided(), DANA), (r.claimed(), ALICE))
+    forger = Forger(story.folder)
+    forger.edit(number, lambda value: value.update(ts="yesterday"))
+    forger.reseal(story.key)
+    found = {f.kind for f in verify(story.folder).findings if f.severity == "fault"}
+    assert "claim-late" in found
+
+
+async def test_a_request_without_a_name(story: Story) -> None:
+    nameless = story.request.requested().model_copy(update={"request": None})
+    assert await story.faults((nameless, ALICE)) == {"request-twice"}
+
+
+async def test_one_execution_does_not_use_two_approvals(story: Story) -> None:
+    first, second = story.request, Request(story.clock, "r-2")
+    assert await story.faults(
+        (first.requested(), ALICE),
+        (second.requested(), ALICE),
+        (first.decided(), DANA),
+        (second.decided(), DANA),
+        (first.claimed(), ALICE),
+        (second.claimed(execution=first.execution), ALICE),
+    ) == {"claimed-twice"}
+
+
+async def test_the_end_of_an_unknown_request_is_nobodys_end(story: Story) -> None:
+    over = ApprovalExpired(cell="fix", request="r-9", data=ReasonData(reason="time"))
+    assert await story.faults((over, DAEMON)) == set()
+
+
+async def test_a_document_that_was_redacted_before_it_was_digested_is_proved(
+    story: Story,
+) -> None:
+    r = story.request
+    r.document["note"] = "[redacted:pw]"
+    r.digest = digest(r.document)
+    redactor = Redactor({"pw": "hunter2-hunter2"})
+    report = await story.report((r.requested(), ALICE), redactor=redactor)
+    assert "request-redacted" not in {f.kind for f in report.findings}
+
+
 async def test_an_expiry_that_is_no_time_has_passed(story: Story) -> None:
     r = story.request
     assert await story.faults(
@@ -326,7 +402,9 @@ async def test_what_never_ended_is_said(story: Story) -> None:
 
     found = Recovered(data=RecoveredData(executions=("a",)))
     report = await story.report((run("a"), ALICE), (run("b"), ALICE), (found, DAEMON))
-    assert [f.seq for f in report.findings if f.kind == "unended"] == [2]
+    assert [(f.seq, f.severity) for f in report.findings if f.kind == "unended"] == [
+        (2, "unproved")
+    ]
     assert report.ok
 
 

@@ -1,6 +1,7 @@
 """Notes are C2SP's and Go's, and a forged one never opens."""
 
 import base64
+import hashlib
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -86,6 +87,20 @@ def test_a_bad_signature_by_our_key_fails_beside_good_ones(
         signer.verifier.open(unknown + forged)
 
 
+def test_a_key_hash_alone_does_not_make_a_signature_ours(key: Ed25519PrivateKey) -> None:
+    signer = Signer(key, LOG)
+    ours = signer.checkpoint(1, bytes(32))
+    forged = signer.checkpoint(2, bytes(32)).splitlines(keepends=True)[-1]
+    assert signer.verifier.checkpoint(ours + forged.replace(LOG, "other.example")).size == 1
+
+
+def test_a_key_of_another_algorithm_is_refused() -> None:
+    public = b"\x02" + bytes(32)
+    key_hash = hashlib.sha256(b"name\n" + public).hexdigest()[:8]
+    with pytest.raises(NoteError, match="not an Ed25519 key"):
+        Verifier.parse(f"name+{key_hash}+{base64.b64encode(public).decode()}")
+
+
 @pytest.mark.parametrize(
     "vkey",
     [
@@ -117,6 +132,7 @@ def test_a_malformed_verifier_key_is_refused(vkey: str) -> None:
         f"{LOG}\n1\nAAAA\n",
         f"{LOG}\n1\n{'A' * 43}=\nextension\n",
         f"{LOG}\n1\n{'A' * 43}=",
+        f"{LOG}\n1\n{'A' * 43}=\nx",
         f"\n1\n{'A' * 43}=\n",
         f"{LOG}\n99999999999999999999\n{'A' * 43}=\n",
     ],
@@ -133,29 +149,29 @@ def test_a_checkpoint_with_non_canonical_base64_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "mangle",
+    ("mangle", "why"),
     [
-        lambda note: note.rstrip("\n"),
-        lambda note: note.replace("— ", "- "),
-        lambda note: note.replace("\n\n", "\n"),
-        lambda note: note + "\n",
-        lambda note: note.replace("\n", "\r\n"),
-        lambda note: note + "— x\n",
-        lambda note: note + "— x AAAA\n",
-        lambda note: note + "— x AAAAAAAA\n" * 101,
-        lambda note: "\x00" + note,
-        lambda note: "\ud800" + note,
-        lambda note: "x" * 1_000_001 + note,
+        (lambda note: note.rstrip("\n"), "last line is cut"),
+        (lambda note: note.replace("— ", "- "), "em dash"),
+        (lambda note: note.replace("\n\n", "\n"), "no signatures"),
+        (lambda note: note + "\n", "last line is cut|em dash"),
+        (lambda note: note.replace("\n", "\r\n"), "no signatures"),
+        (lambda note: note + "— x\n", "too short"),
+        (lambda note: note + "— x AAAA\n", "too short"),
+        (lambda note: note + "— x AAAAAAAA\n" * 101, "too many"),
+        (lambda note: "\x00" + note, "control characters"),
+        (lambda note: "\ud800" + note, "surrogate"),
+        (lambda note: "x" * 1_000_001 + note, "too long"),
     ],
 )
-def test_a_malformed_note_is_refused(key: Ed25519PrivateKey, mangle: object) -> None:
+def test_a_malformed_note_is_refused(key: Ed25519PrivateKey, mangle: object, why: str) -> None:
     assert callable(mangle)
     signer = Signer(key, LOG)
-    with pytest.raises(NoteError):
+    with pytest.raises(NoteError, match=why):
         signer.verifier.open(mangle(signer.checkpoint(1, bytes(32))))
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a+b", "a\nb", "a\u2003b", "a\ud800"])
+@pytest.mark.parametrize("name", ["", "a b", "a+b", "a\nb", "a\x01b", "a\u2003b", "a\ud800"])
 def test_a_name_that_go_refuses_names_no_key(key: Ed25519PrivateKey, name: str) -> None:
     with pytest.raises(NoteError):
         Signer(key, name)

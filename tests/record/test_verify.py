@@ -290,7 +290,8 @@ def test_a_checkpoint_file_rolled_back_shows(folder: Path, forger: Forger) -> No
         # One behind is what a crash between line and file leaves; two is not.
         assert found.severity == kind
     (folder / "checkpoint").unlink()
-    assert "checkpoint-behind" in kinds(verify(folder))
+    [found] = [found for found in verify(folder).findings if found.kind == "checkpoint-behind"]
+    assert (found.severity, found.text) == ("fault", "the checkpoint file is missing, by 4")
 
 
 def test_two_notes_for_one_size_show(folder: Path, key: Ed25519PrivateKey) -> None:
@@ -300,6 +301,7 @@ def test_two_notes_for_one_size_show(folder: Path, key: Ed25519PrivateKey) -> No
     assert [anchor.agrees for anchor in report.anchors] == [False]
     (folder / "checkpoint").write_text(forged)
     assert {(15, "two-notes"), (None, "checkpoint-mismatch")} <= faults(verify(folder))
+    (folder / "checkpoint").unlink()
     two = [Signer(key, LOG).checkpoint(99, bytes([n]) * 32) for n in range(2)]
     assert {"two-notes", "truncated"} <= kinds(verify(folder, checkpoints=two))
 
@@ -389,7 +391,8 @@ def test_another_verifier_key_in_the_folder_shows(
     (folder / "record.vkey").write_text("nonsense")
     assert "vkey-malformed" in kinds(verify(folder))
     (folder / "record.vkey").unlink()
-    assert {"vkey-missing", "no-checkpoint"} <= kinds(verify(folder))
+    outside = [(folder / "checkpoint").read_text()]
+    assert {"vkey-missing", "no-checkpoint"} <= kinds(verify(folder, checkpoints=outside))
 
 
 def test_outside_checkpoints_that_prove_nothing_are_said_to(
