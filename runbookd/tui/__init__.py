@@ -1,1 +1,1 @@
-"""The terminal screens."""
+"""The terminal screens: one virtual view of the notebook, driven by the session's events."""
