@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from runbookd.errors import RecordUnwritable
-from runbookd.events import DAEMON, Actor, Checkpointed, Event, Recorded
+from runbookd.errors import CommandRefused, InputError
+from runbookd.events import DAEMON, Actor, Checkpointed, Event, Recorded, SessionClosed
 from runbookd.record.writer import RecordWriter
 from runbookd.session.state import SessionState, fold
 
@@ -34,6 +34,7 @@ class Journal:
         self._changed = asyncio.Event()
         self._since_checkpoint = 0
         self._ended = False
+        self._closing = False
         self.state = state or SessionState()
         # Not the answer of append: that one may be cancelled, and its lines are durable yet.
         writer.on_durable = self._take
@@ -57,22 +58,31 @@ class Journal:
         """Record ``events`` together, durably, and fold them.
 
         Raises:
+            CommandRefused: the session was closed, and nothing but a checkpoint follows that.
+            InputError: an event is no line, such as a text that is far too long.
             RecordUnwritable: they are not in the record, so what they announce must not happen.
         """
+        if self._closing:
+            raise CommandRefused("the session is closed", "open a new one with `runbookd open`")
+        self._closing = any(isinstance(event, SessionClosed) for event in events)
         try:
             return await self._writer.append(*events, actor=actor)
-        except RecordUnwritable:
-            self._wake()
+        except InputError:
+            self._closing = False
             raise
+        finally:
+            # Also when the appender was cancelled, who is not told of the failure.
+            if self.failed:
+                self._wake()
 
     async def checkpoint(self) -> str:
         """Sign what is there; return the signed note. No new line when nothing was added."""
         if self._since_checkpoint or not self.state.checkpoint:
             try:
                 await self._writer.checkpoint()
-            except RecordUnwritable:
-                self._wake()
-                raise
+            finally:
+                if self.failed:
+                    self._wake()
         return self.state.checkpoint
 
     def _take(self, lines: Sequence[Recorded]) -> None:
@@ -104,7 +114,7 @@ class Journal:
     async def follow(self, start: int = 0, *, live: bool = True) -> AsyncIterator[bytes]:
         """The record's lines from number ``start``, in pieces that end at the end of a line.
 
-        With ``live`` it goes on until the session is closed or :meth:`end` was called.
+        With ``live`` it goes on until :meth:`end` was called or the record failed.
         """
         seq = 0
         with await asyncio.to_thread(self._file.open, "rb") as file:
@@ -117,7 +127,7 @@ class Journal:
                     seq += count
                     if wanted:
                         yield b"".join(wanted)
-                if not live or self._ended or self.state.closed or self.failed:
+                if not live or self._ended or self.failed:
                     return
                 await changed.wait()
 

@@ -30,12 +30,13 @@ class ReadOnlyLane:
         self._kernel: LaneKernel | None = None
         self._starting = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
+        self._over = False
 
     async def kernel(self, tasks: asyncio.TaskGroup) -> LaneKernel:
         """The kernel, started if there is none.
 
         Raises:
-            KernelUnavailable: it does not start.
+            KernelUnavailable: it does not start, or :meth:`end` was called.
         """
         async with self._starting:
             if self._kernel is None:
@@ -47,13 +48,20 @@ class ReadOnlyLane:
                     level=kernel.level,
                 )
                 try:
+                    self._refuse_when_over()
                     await self._journal.append(KernelStarted(data=started))
+                    self._refuse_when_over()
                 except BaseException:
                     await kernel.end()
                     raise
                 self._kernel = kernel
                 self._watch = tasks.create_task(self._watch_over(kernel))
             return self._kernel
+
+    def _refuse_when_over(self) -> None:
+        """A kernel that was still starting when the lane was ended must not stay behind."""
+        if self._over:
+            raise KernelUnavailable("the session is ending")
 
     async def warm_up(self, tasks: asyncio.TaskGroup) -> None:
         """Start the kernel ahead of need; a failure shows when a cell needs it."""
@@ -75,7 +83,8 @@ class ReadOnlyLane:
             await self._kernel.interrupt()
 
     async def end(self) -> None:
-        """End the kernel for good."""
+        """End the kernel for good, and one that is starting as soon as it is there."""
+        self._over = True
         kernel, self._kernel = self._kernel, None
         if self._watch is not None:
             self._watch.cancel()
