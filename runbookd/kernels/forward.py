@@ -55,10 +55,9 @@ Raises RecordUnwritable, or any other RunbookdError, when it must not happen.
 
 
 class Ledger:
-    """Where requests are recorded. Once that failed, :attr:`failed` stays true."""
+    """Where requests are recorded. Once that failed for a grant, nothing more passes under it."""
 
     def __init__(self, on_request: OnRequest, allow: Allow) -> None:
-        self.failed = False
         self.allow = allow
         self._on_request = on_request
 
@@ -67,7 +66,7 @@ class Ledger:
         try:
             await self._on_request(grant, data)
         except BaseException:
-            self.failed = True
+            grant.failed = True
             raise
 
 
@@ -160,7 +159,7 @@ class Exchange:
     async def _pass_on(self) -> list[Message]:
         """Pass the request on and stream the answer; returns what may be sent once recorded."""
         rule = self._checked()
-        if self._ledger.failed:
+        if self._grant.failed:
             raise _Answered(503, "requests can no longer be recorded, so none is passed on")
         if self._method not in _READS:
             try:
@@ -228,8 +227,6 @@ class Exchange:
             for name, value in self._headers
             if name in _REQUEST_HEADERS and name not in ours
         ]
-        if not any(name == b"accept-encoding" for name, _ in kept):
-            kept.append((b"accept-encoding", b"identity"))
         length = [value for name, value in self._headers if name == b"content-length"]
         chunked = any(name == b"transfer-encoding" for name, _ in self._headers)
         if length:

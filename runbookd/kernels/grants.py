@@ -44,6 +44,7 @@ class Grant:
         execution: what requests are put down to; set it anew as cells run.
         env: the variables to give to the kernel, for example ``CHECKOUT_ADMIN_URL``.
         port: the loopback port that the kernel must be able to connect to.
+        failed: a request could not be recorded, so no other one passes.
         revoked: set once the grant is no more; whatever is under way then ends.
     """
 
@@ -54,6 +55,7 @@ class Grant:
         self.execution = execution
         self.port = port
         self.token = secrets.token_urlsafe(32)
+        self.failed = False
         self.revoked = asyncio.Event()
         self.rules: dict[str, ConnectorRule] = {}
         self.allowed: dict[str, tuple[Allowed, ...]] = {}

@@ -18,8 +18,7 @@ from typing import Any, Literal
 
 import structlog
 import zmq
-import zmq.asyncio
-from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.session import Session
 
 from runbookd.kernels.ports import free_ports
@@ -47,11 +46,14 @@ class Wire:
         ports = free_ports(len(_PORTS), secrets.SystemRandom())
         self.folder = Path(tempfile.mkdtemp(prefix=".wire-", dir=folder))
         self.connection_file = self.folder / "connection.json"
-        self._context = zmq.asyncio.Context()
+        # Plain sockets, not zmq.asyncio's: those lose the news of an answer that arrives while
+        # something is being sent, and then wait for it for ever.
+        self._context = zmq.Context()
+        self._news: dict[str, asyncio.Event] = {}
         self._context.setsockopt(zmq.RCVHWM, 0)
         self._context.setsockopt(zmq.MAXMSGSIZE, _MAX_MESSAGE)
         self._context.setsockopt(zmq.LINGER, 0)
-        self._client = AsyncKernelClient(
+        self._client = BlockingKernelClient(
             context=self._context,
             connection_file=str(self.connection_file),
             session=Session(key=secrets.token_hex(32).encode()),
@@ -87,13 +89,13 @@ class Wire:
 
     def ask_info(self) -> str:
         """Send kernel_info_request; returns the id that its answers carry."""
-        return str(self._client.kernel_info())
+        return self._sent(self._client.kernel_info())
 
     def ask_execute(
         self, source: str, *, silent: bool = False, expressions: Mapping[str, str] | None = None
     ) -> str:
         """Send execute_request, with input refused; returns the id that its answers carry."""
-        return str(
+        return self._sent(
             self._client.execute(
                 source,
                 silent=silent,
@@ -107,10 +109,17 @@ class Wire:
         """Send interrupt_request on the control channel."""
         message = self._client.session.msg("interrupt_request", content={})
         self._client.control_channel.send(message)
+        self._sent(message["msg_id"])
 
     def ask_shutdown(self) -> None:
         """Send shutdown_request on the control channel."""
-        self._client.shutdown()
+        self._sent(self._client.shutdown())
+
+    def _sent(self, message_id: Any) -> str:
+        """Sending uses up the sockets' own news of what arrived: have everybody look again."""
+        for news in self._news.values():
+            news.set()
+        return str(message_id)
 
     async def read(
         self, channel: Literal["shell", "iopub"], handle: Callable[[Message], None]
@@ -119,17 +128,33 @@ class Wire:
 
         What is not a well-formed, correctly signed message is logged and left out.
         """
-        session = self._client.session
         socket = getattr(self._client, f"{channel}_channel").socket
+        loop, descriptor = asyncio.get_running_loop(), socket.getsockopt(zmq.FD)
+        news = self._news[channel] = asyncio.Event()
+        loop.add_reader(descriptor, news.set)
+        try:
+            while True:
+                # Cleared before looking: what arrives meanwhile sets it again.
+                news.clear()
+                await self._take_all(socket, channel, handle)
+                await news.wait()
+        finally:
+            loop.remove_reader(descriptor)
+            del self._news[channel]
+
+    async def _take_all(
+        self, socket: zmq.Socket[bytes], channel: str, handle: Callable[[Message], None]
+    ) -> None:
+        session = self._client.session
         turn = time.monotonic()
-        while True:
-            frames = await socket.recv_multipart()
+        while int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            frames = socket.recv_multipart(zmq.NOBLOCK)
             try:
                 _, rest = session.feed_identities(frames)
                 handle(session.deserialize(rest))
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 log.warning("kernel message not understood", channel=channel, error=repr(error))
-            # A ready message is received without giving way, and a flood is always ready.
+            # A flood is always ready: let others have their turn.
             if time.monotonic() - turn > _LONGEST_TURN_S:
                 await asyncio.sleep(0)
                 turn = time.monotonic()

@@ -713,6 +713,8 @@ async def test_once_a_request_could_not_be_recorded_none_is_passed_on(
     second = await client.get(address(grant) + "/x")
     assert second.status_code == 503
     assert len(backend.seen) == 1
+    other = bench.proxy.grant("read-only", [rule(backend)])
+    assert (await client.get(address(other) + "/x")).status_code == 200
 
 
 async def test_an_answer_under_way_is_cut_when_it_cannot_be_recorded(

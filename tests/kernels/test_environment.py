@@ -70,3 +70,9 @@ def test_the_log_never_follows_a_link_that_a_kernel_left(tmp_path: Path) -> None
     with pytest.raises(KernelUnavailable):
         open_log(tmp_path, "k1")
     assert not victim.exists()
+
+
+def test_the_log_is_never_a_file_that_was_there_before(tmp_path: Path) -> None:
+    (tmp_path / "k1.log").write_text("planted")
+    with pytest.raises(KernelUnavailable):
+        open_log(tmp_path, "k1")
