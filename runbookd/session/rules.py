@@ -2,7 +2,7 @@
 
 :func:`step_for` answers with what the engine has to do, or refuses. It knows nothing of kernels,
 files and Slack; whether an approval is *valid* is not its business either, that is
-:func:`runbookd.session.gate.check`'s.
+:func:`runbookd.session.gate.problems`'s.
 """
 
 from dataclasses import dataclass
@@ -180,6 +180,8 @@ def _skip(state: SessionState, command: SkipCell) -> Step:
     cell = state.cells[command.cell]
     if cell.mark == "running":
         raise CommandRefused("the cell is running", "interrupt it first")
+    if not command.reason.strip():
+        raise CommandRefused("a step is not left out without a reason", "say why")
     events: list[Event] = []
     asked = state.request_of(command.cell)
     if asked is not None and asked.state in OPEN_REQUEST:
