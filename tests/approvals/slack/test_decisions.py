@@ -160,6 +160,15 @@ async def test_a_person_who_has_authorised_the_app_is_no_bot(world: World) -> No
     assert world.session.view.state == "approved"
 
 
+async def test_the_workspace_that_counts_is_the_one_that_slack_looks_up(world: World) -> None:
+    await world.control.do("hold")
+    await world.press("U0DANA", APPROVE)
+    await world.control.do("member", user="U0DANA", set={"team_id": "T0OTHER"})
+    await world.control.do("release")
+    assert world.session.taken[0].facts.problems == ("of another workspace",)
+    assert world.session.view.state == "pending"
+
+
 async def test_membership_counts_as_it_is_at_the_click(world: World) -> None:
     await world.control.do("group", group="S0COMMAND", users=["U0MAX"])
     assert (await world.press("U0DANA", APPROVE))["ok"]
