@@ -10,6 +10,9 @@ from runbookd.session.journal import Journal
 INLINE_BYTES = 16 * 1024
 """Longer contents become blobs."""
 
+_TOGETHER = 8
+"""Contents in one event. So many of the longest, every character escaped, still fit into a line."""
+
 _STREAMS: tuple[OutputChannel, ...] = ("stdout", "stderr")
 
 
@@ -54,9 +57,12 @@ class OutputSink:
         return value if isinstance(value, bytes) else self._redactor.text(value)[0]
 
     async def _record(self, channel: OutputChannel, mimes: Mapping[str, str | bytes]) -> None:
-        contents = tuple([await self._content(mime, value) for mime, value in mimes.items()])
-        data = OutputData(execution=self._execution, channel=channel, contents=contents)
-        await self._journal.append(CellOutput(cell=self._cell, request=self._request, data=data))
+        contents = [await self._content(mime, value) for mime, value in mimes.items()]
+        for start in range(0, len(contents), _TOGETHER):
+            some = tuple(contents[start : start + _TOGETHER])
+            data = OutputData(execution=self._execution, channel=channel, contents=some)
+            event = CellOutput(cell=self._cell, request=self._request, data=data)
+            await self._journal.append(event)
 
     async def _content(self, mime: str, value: str | bytes) -> Content:
         raw = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
