@@ -5,6 +5,7 @@ stand, every checkpoint is compared when its size is reached, and :class:`Sense`
 cannot be shown from what is here is said, too.
 """
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -120,8 +121,12 @@ class _Verification:
     # ---- the lines --------------------------------------------------------------------------
 
     def _read_lines(self) -> None:
+        path = self._folder / RECORD
         try:
-            with (self._folder / RECORD).open("rb") as file:
+            if path.exists() and not path.is_file():
+                # Opening a pipe would wait for ever.
+                raise OSError(errno.EINVAL, "it is not a file")
+            with path.open("rb") as file:
                 for line in scan(file):
                     self._line(line)
         except FileNotFoundError:
@@ -267,6 +272,8 @@ def _small_file(path: Path) -> str | None:
 def _previous(folder: Path) -> str | None:
     """The checkpoint of the session before, as the first line of a record has it."""
     try:
+        if not (folder / RECORD).is_file():
+            return None
         with (folder / RECORD).open("rb") as file:
             first = next(scan(file), None)
     except OSError:

@@ -123,6 +123,7 @@ def test_digests_in_a_free_document_survive_but_text_does_not() -> None:
         "digest": digest,
         "source": f"login({SECRET!r}) {digest}",
         "other_digest": "not a digest " + digest,
+        "other": digest,
         "inputs": [{"x": SECRET, SECRET: 1, "source_digest": SECRET}],
     }
     clean, rules = scrubbed(request.requested(), redactor)
@@ -132,6 +133,7 @@ def test_digests_in_a_free_document_survive_but_text_does_not() -> None:
         "digest": digest,
         "source": "login('[redacted:pw]') [redacted:hex][redacted:hex]",
         "other_digest": "not a digest [redacted:hex][redacted:hex]",
+        "other": "[redacted:hex][redacted:hex]",
         "inputs": [{"x": "[redacted:pw]", "[redacted:pw]": 1, "source_digest": "[redacted:pw]"}],
     }
     assert rules == ("hex", "pw")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -59,7 +60,7 @@ def test_a_sound_record_verifies(folder: Path) -> None:
     assert faults(report) == set()
     assert (report.size, report.closed, report.checkpoints, report.signed) == (16, True, 4, 15)
     assert report.log == LOG
-    assert unproved(report) == {"not-anchored"}
+    assert {found.kind for found in report.findings} == {"not-anchored"}
     assert Report.model_validate_json(report.model_dump_json()) == report
 
 
@@ -87,6 +88,7 @@ async def test_an_open_session_says_what_is_not_signed_yet(
     assert report.ok
     assert (report.closed, report.signed, report.size) == (False, 1, 5)
     assert unproved(report) == {"after-checkpoint", "not-anchored"}
+    assert "not-closed" in {found.kind for found in report.findings}
     [found] = [found for found in report.findings if found.kind == "after-checkpoint"]
     assert found.text.startswith("3 lines follow")
 
@@ -130,6 +132,8 @@ def test_a_deleted_line_shows(folder: Path, forger: Forger, number: int) -> None
     assert not report.ok
     if number < 15:
         assert {(number, "wrong-seq"), (number, "wrong-prev")} <= faults(report)
+        # One deletion is one finding, though it moves every line behind it.
+        assert [found.seq for found in report.findings if found.kind == "wrong-seq"] == [number]
     else:
         assert "truncated" in kinds(report)
 
@@ -392,6 +396,7 @@ def test_another_verifier_key_in_the_folder_shows(
     assert "vkey-malformed" in kinds(verify(folder))
     (folder / "record.vkey").unlink()
     outside = [(folder / "checkpoint").read_text()]
+    assert verify(folder).log == LOG
     assert {"vkey-missing", "no-checkpoint"} <= kinds(verify(folder, checkpoints=outside))
 
 
@@ -438,6 +443,13 @@ def test_a_swapped_notebook_shows(folder: Path) -> None:
 def test_an_empty_or_missing_record_is_no_record(tmp_path: Path) -> None:
     report = verify(tmp_path)
     assert {"record-missing", "vkey-missing"} == kinds(report)
+    os.mkfifo(tmp_path / "record.jsonl")
+    os.mkfifo(tmp_path / "checkpoint")
+    assert "record-unreadable" in kinds(verify(tmp_path))
+    (tmp_path / "record.jsonl").unlink()
+    (tmp_path / "record.jsonl").write_bytes(b"")
+    assert "no-checkpoint" in unproved(verify(tmp_path))
+    (tmp_path / "record.jsonl").unlink()
     (tmp_path / "record.jsonl").mkdir()
     assert "record-unreadable" in kinds(verify(tmp_path))
     assert report.lines()
@@ -487,12 +499,17 @@ async def three_sessions(home: Path, key: Ed25519PrivateKey) -> list[Path]:
 
 
 async def test_a_deleted_session_shows(tmp_path: Path, key: Ed25519PrivateKey) -> None:
-    import shutil
-
     folders = await three_sessions(tmp_path, key)
     (tmp_path / "stray").mkdir()
     overview = verify_all(tmp_path)
     assert overview.ok
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "record.jsonl").write_bytes(b"")
+    (tmp_path / "junk").mkdir()
+    (tmp_path / "junk" / "record.jsonl").write_bytes(b"junk\n")
+    assert [report.ok for report in verify_all(tmp_path).reports] == [False, False] + [True] * 3
+    shutil.rmtree(tmp_path / "empty")
+    shutil.rmtree(tmp_path / "junk")
     assert len(overview.reports) == 3
     shutil.rmtree(folders[1])
     overview = verify_all(tmp_path)

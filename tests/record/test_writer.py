@@ -371,3 +371,42 @@ async def test_a_closed_record_can_be_read_again(tmp_path: Path, key: Ed25519Pri
         "session.closed",
         "checkpoint",
     ]
+
+
+async def test_a_cancelled_start_or_opening_lets_go_of_the_record(
+    tmp_path: Path, key: Ed25519PrivateKey
+) -> None:
+    clock, redactor = ManualClock(), Redactor()
+    starting = asyncio.create_task(
+        RecordWriter.create(tmp_path, log=LOG, key=key, clock=clock, redactor=redactor)
+    )
+    await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    opening = asyncio.create_task(
+        RecordWriter.open(tmp_path, key=key, clock=clock, redactor=redactor)
+    )
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    writer, torn = await reopen(tmp_path, key)
+    assert (writer.size, torn) == (0, 0)
+    await writer.close()
+
+
+async def test_durable_lines_are_announced_in_order_even_when_nobody_waits_any_more(
+    tmp_path: Path, key: Ed25519PrivateKey
+) -> None:
+    writer = await start(tmp_path, key)
+    announced: list[int] = []
+    writer.on_durable = lambda lines: announced.extend(line.seq for line in lines)
+    cancelled = asyncio.create_task(writer.append(note("a"), note("b"), actor=ALICE))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    await writer.checkpoint()
+    assert announced == [1, 2, 3]
+    await writer.close()
