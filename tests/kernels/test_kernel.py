@@ -319,7 +319,7 @@ async def test_nothing_is_left_after_the_end(start_kernel: StartKernel, tmp_path
     await kernel.end()
     assert not kernel.alive
     assert not is_running(pid)
-    assert not is_running(child)
+    wait_until_gone(child, 5)
     assert not list(tmp_path.glob("scratch*/.wire-*"))
 
 
@@ -342,7 +342,7 @@ async def test_a_kernel_that_dies_takes_its_children_along(start_kernel: StartKe
     )
     os.kill(await pid_of(kernel), signal.SIGKILL)
     await kernel.died()
-    assert not is_running(child)
+    wait_until_gone(child, 5)
 
 
 async def test_the_connection_file_is_gone_once_the_kernel_has_read_it(
@@ -585,7 +585,7 @@ async def test_a_kernel_works_behind_real_walls(
         )
     )
     await kernel.end()
-    assert not is_running(daemonised)
+    wait_until_gone(daemonised, 5)
 
 
 async def test_one_kernel_cannot_read_another_s_keys(
