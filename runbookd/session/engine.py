@@ -317,13 +317,13 @@ class Session:
             expires_at=document.expires_at,
             requester=actor.id,
         )
-        events: list[Event] = [ApprovalRequested(cell=cell.id, request=request, data=data)]
+        events: tuple[Event, ...] = (ApprovalRequested(cell=cell.id, request=request, data=data),)
         if step.instead_of is not None:
             taken = RevokedData(reason="asked again", superseded_by=request)
             revoked = ApprovalRevoked(cell=cell.id, request=step.instead_of, data=taken)
-            events.insert(0, revoked)
-            self._show_revoked((revoked,))
+            events = (revoked, *events)
         await self._journal.append(*events, actor=actor)
+        self._show_revoked(events)
         await self._journal.checkpoint()
         self._start(self._board.post(request))
         return self._accepted(request=request)

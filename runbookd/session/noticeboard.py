@@ -1,16 +1,20 @@
 """Shows a session's requests in the approval channels, and keeps what is shown up to date."""
 
+import asyncio
 from collections.abc import Callable
+
+import structlog
 
 from runbookd.approvals.channel import Channel
 from runbookd.approvals.view import RequestView
-from runbookd.errors import PolicyError, Unavailable
+from runbookd.errors import InputError, PolicyError, Unavailable
 from runbookd.events import ApprovalPosted, PostedData
 from runbookd.policy.model import Policies
 from runbookd.session import asking
 from runbookd.session.journal import Journal
 from runbookd.session.state import OPEN_REQUEST
 
+_log = structlog.get_logger(__name__)
 _AGAIN_S = 2.0
 
 
@@ -28,9 +32,12 @@ class Noticeboard:
         self._policies = policies
 
     async def post(self, request: str) -> None:
-        """Show a new request in every channel, and record where."""
+        """Show a new request in every channel that can show it, and record where."""
         for channel in self._channels:
-            await self._post(channel, request)
+            try:
+                await self._post(channel, request)
+            except InputError as error:
+                _log.warning("request.not_shown", channel=channel.name, error=str(error))
 
     async def _post(self, channel: Channel, request: str) -> None:
         """Post in one channel; while it is away, wait for as long as the request is open.
@@ -43,12 +50,14 @@ class Noticeboard:
             try:
                 ref = await channel.post(view)
             except Unavailable:
-                await self._journal.changed(_AGAIN_S)
+                # Not until something changes: a busy session would hammer the channel.
+                await asyncio.sleep(_AGAIN_S)
                 continue
             cell = self._journal.state.requests[request].cell
             data = PostedData(channel=channel.name, ref=ref)
             await self._journal.append(ApprovalPosted(cell=cell, request=request, data=data))
-            if self._view(request).state != view.state:
+            now = self._view(request)
+            if (now.state, now.approved_by) != (view.state, view.approved_by):
                 # It was decided elsewhere while the message was on its way.
                 await self.show(request)
             return
