@@ -59,25 +59,26 @@ WALK = (
     Action("help", "question_mark", "?", "help", "All keys", "Leave", True),
 )  # fmt: skip
 
+HOME = (
+    Action(
+        "open", "enter", "Enter", "open", "Open the runbook, or go to the session", "Home", True
+    ),
+    Action("refresh", "r", "r", "refresh", "Look again at once", "Home", True),
+    Action("help", "question_mark", "?", "help", "All keys", "Home", True),
+    Action("leave", "q,escape", "q", "quit", "Leave; sessions go on", "Home", True),
+)
 
-def bindings(actions: tuple[Action, ...]) -> list[BindingType]:
-    """The actions as bindings of a screen."""
-    return [
-        # What people do by reflex: in the walk it must interrupt the cell, not the program.
-        Binding("ctrl+c", "interrupt", "interrupt", show=False),
-        *_own(actions),
-    ]
 
-
-def _own(actions: tuple[Action, ...]) -> list[BindingType]:
+def bindings(actions: tuple[Action, ...], prefix: str) -> list[BindingType]:
+    """The actions as bindings of a screen; ids are ``<prefix>.<action>``."""
     return [
         Binding(
             action.keys,
             action.name,
             action.label,
-            show=action.footer,
+            show=False,
             key_display=action.shown,
-            id=f"walk.{action.id}",
+            id=f"{prefix}.{action.id}",
         )
         for action in actions
     ]

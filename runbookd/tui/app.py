@@ -11,7 +11,6 @@ from runbookd.api import OpenSession, RunbookInfo
 from runbookd.clock import Clock, SystemClock
 from runbookd.errors import RunbookdError
 from runbookd.tui.dialogs import Now
-from runbookd.tui.help import HelpScreen
 from runbookd.tui.home import HomeScreen
 from runbookd.tui.parameters import ParametersScreen, missing
 from runbookd.tui.port import Daemon
@@ -125,10 +124,6 @@ class RunbookdApp(App[None]):
 
     def _complain(self, error: RunbookdError) -> None:
         self.notify(visible(str(error)), severity="error", timeout=10, markup=False)
-
-    def action_show_help(self) -> None:
-        """All keys."""
-        _ = self.push_screen(HelpScreen())
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the command palette offers."""

@@ -1,9 +1,14 @@
 """The rows around the view: the status line, the banner and the hint."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len
+from textual import events
+from textual.message import Message
 
 from runbookd.api import Health
 from runbookd.session.state import SessionState
+from runbookd.tui.actions import Action
 from runbookd.tui.lines import Lines
 from runbookd.tui.rows import BLANK, Row, Run, spread
 from runbookd.visible import one_line
@@ -38,6 +43,46 @@ class Bar(Lines, can_focus=False):
         """The row."""
         left, right = self._row
         return Row(((" ", "text"), *spread(left, right, max(1, width - 2)))) if left else BLANK
+
+
+class KeyBar(Bar):
+    """The keys that make sense now. A click on one does what the key does.
+
+    Textual's own footer makes a widget a key, and all of them anew whenever one changes, which is
+    felt at every step; this is one row.
+    """
+
+    class Clicked(Message):
+        """Somebody clicked on an action."""
+
+        def __init__(self, action: str) -> None:
+            super().__init__()
+            self.action = action
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._places: list[tuple[int, int, str]] = []
+
+    def offer(self, actions: Iterable[Action]) -> None:
+        """Show these."""
+        runs: list[Run] = []
+        self._places = []
+        at = 1
+        for action in actions:
+            if runs:
+                runs.append(("  ", "text"))
+                at += 2
+            end = at + cell_len(action.shown) + 1 + cell_len(action.label)
+            self._places.append((at, end, action.name))
+            runs += [(action.shown, "key"), (f" {action.label}", "dim")]
+            at = end
+        self.say(tuple(runs))
+
+    def on_click(self, event: events.Click) -> None:
+        """Find what was clicked on."""
+        for start, end, name in self._places:
+            if start <= event.x < end:
+                self.post_message(self.Clicked(name))
 
 
 def status(

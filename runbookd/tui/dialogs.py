@@ -75,7 +75,7 @@ class LineDialog(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         """Enter counts from now on."""
-        self._enter.ask(self._now())
+        self._enter.ask(self._now(), pressed=True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """The answer, when it is one."""

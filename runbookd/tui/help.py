@@ -7,7 +7,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from runbookd.tui.actions import WALK, Action
+from runbookd.tui.actions import HOME, WALK, Action
 from runbookd.tui.ask import Page
 from runbookd.tui.dialogs import plain
 from runbookd.tui.marks import MARKS, WORD_WIDTH
@@ -41,7 +41,7 @@ class HelpScreen(ModalScreen[None]):
         """The box."""
         with Vertical(classes="box wide"):
             yield plain("Keys", classes="box-title")
-            yield Page(list(help_lines(WALK)), id="what")
+            yield Page(list(help_lines((*WALK, *HOME))), id="what")
             yield plain("Esc closes   ↑↓ PgUp PgDn scroll", classes="box-keys")
 
     def action_scroll(self, how: str) -> None:

@@ -5,17 +5,17 @@ from datetime import datetime
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from runbookd.api import ApprovalInfo, Health, RunbookInfo, SessionInfo
 from runbookd.clock import Clock
 from runbookd.errors import RunbookdError
+from runbookd.tui.actions import HOME, bindings
 from runbookd.tui.advice import elapsed, remaining
-from runbookd.tui.bars import Bar, slack
+from runbookd.tui.bars import Bar, KeyBar, slack
 from runbookd.tui.choices import Choices, Entry
+from runbookd.tui.help import HelpScreen
 from runbookd.tui.port import Daemon
 from runbookd.tui.rows import Run
 from runbookd.visible import one_line
@@ -32,12 +32,7 @@ class HomeScreen(Screen[None]):
         clock: for how long ago and how much longer.
     """
 
-    BINDINGS = [
-        Binding("enter", "open", "open", key_display="Enter"),
-        Binding("r", "refresh", "refresh"),
-        Binding("question_mark", "app.show_help", "help", key_display="?"),
-        Binding("q,escape", "app.quit", "quit", key_display="q"),
-    ]
+    BINDINGS = bindings(HOME, "home")
 
     class RunbookPicked(Message):
         """A runbook shall be opened."""
@@ -67,13 +62,14 @@ class HomeScreen(Screen[None]):
         yield Bar(id="status")
         yield Choices(id="choices")
         yield Bar(id="hint")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
         """Look now and then."""
         self.query_one("#status", Bar).say((("runbookd", "title"),))
         self.query_one(Choices).show([Entry((("asking the daemon …", "dim"),))])
         self.query_one(Choices).focus()
+        self.query_one(KeyBar).offer(HOME)
         self.set_interval(REFRESH_S, self.action_refresh)
         self.action_refresh()
 
@@ -147,6 +143,18 @@ class HomeScreen(Screen[None]):
             said = "go to its session; `runbookd approve` decides"
         hint: tuple[Run, ...] = (("Enter  ", "accent"), (said, "text")) if said else ()
         self.query_one("#hint", Bar).say(hint)
+
+    @on(KeyBar.Clicked)
+    async def _key_clicked(self, event: KeyBar.Clicked) -> None:
+        await self.run_action(event.action)
+
+    def action_help(self) -> None:
+        """All keys."""
+        _ = self.app.push_screen(HelpScreen())
+
+    def action_leave(self) -> None:
+        """Leave the screens; sessions go on."""
+        self.app.exit()
 
     @on(Choices.Chosen)
     def action_open(self) -> None:

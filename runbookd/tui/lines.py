@@ -12,7 +12,7 @@ from runbookd.visible import visible
 TONES = (
     "dim", "rule", "title", "heading", "strong", "emphasis", "inline", "info", "accent",
     "good", "bad", "warn", "keyword", "string", "number", "comment", "name", "builtin",
-    "selected", "gutter",
+    "selected", "gutter", "key",
 )  # fmt: skip
 FILLS = ("code", "cursor", "gate")
 
@@ -52,6 +52,7 @@ class Lines(ScrollView, can_focus=True):
         & > .lines--builtin { color: $syntax-builtin; }
         & > .lines--selected { text-style: bold; }
         & > .lines--gutter { color: $primary; text-style: bold; }
+        & > .lines--key { color: $primary; text-style: bold; }
         & > .lines--on-code { background: $surface; }
         & > .lines--on-cursor { background: $primary 25%; }
         & > .lines--on-gate { background: $surface; }
@@ -61,6 +62,7 @@ class Lines(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._tones: dict[str, Style] = {}
+        self._base: Style | None = None
         self._drawn: dict[int, Row] = {}
 
     def row_count(self, width: int) -> int:
@@ -108,6 +110,7 @@ class Lines(ScrollView, can_focus=True):
         """The theme changed."""
         super().notify_style_update()
         self._tones.clear()
+        self._base = None
 
     def render_line(self, y: int) -> Strip:
         """The strip of the visible row ``y``."""
@@ -115,7 +118,7 @@ class Lines(ScrollView, can_focus=True):
         width = self.columns
         row = self.row_at(place, width) if place < self.row_count(width) else BLANK
         self._drawn[y] = row
-        base = self.rich_style
+        base = self._base = self._base or self.rich_style
         if row.fill:
             base += self.tone(f"on-{row.fill}")
         segments = [Segment(harmless(text), base + self.tone(tone)) for text, tone in row.runs]

@@ -28,6 +28,8 @@ class ParametersScreen(Screen[OpenSession | None]):
         given: what is known already, such as from the command line.
     """
 
+    AUTO_FOCUS = None  # on_mount knows better where to start
+
     BINDINGS = [
         Binding("escape", "dismiss(None)", "Cancel"),
         Binding("ctrl+r,f5", "open", "Open", priority=True),

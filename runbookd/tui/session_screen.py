@@ -11,15 +11,15 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from runbookd.api import Health
 from runbookd.clock import Clock, rfc3339
 from runbookd.errors import RunbookdError
 from runbookd.events import Recorded
 from runbookd.session.state import OPEN_REQUEST, Request, SessionState
+from runbookd.tui.actions import WALK
 from runbookd.tui.advice import Advice, Seat, advise
-from runbookd.tui.bars import Bar, status
+from runbookd.tui.bars import Bar, KeyBar, status
 from runbookd.tui.choices import Choices
 from runbookd.tui.dialogs import Now
 from runbookd.tui.follow import follow
@@ -91,7 +91,7 @@ class SessionScreen(Screen[None]):
             yield Choices(id="outline")
             yield NotebookView(id="notebook")
         yield Bar(id="hint")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar(id="keys")
 
     @property
     def view(self) -> NotebookView:
@@ -266,6 +266,8 @@ class SessionScreen(Screen[None]):
 
     def _frame(self) -> None:
         """Status, banner, hint and the keys that make sense now."""
+        if not self.is_attached:
+            return
         state = self.state
         left, right = status(state, self._health, connected=self._connected)
         self.query_one("#status", Bar).say(left, right)
@@ -280,7 +282,13 @@ class SessionScreen(Screen[None]):
             self.query_one("#hint", Bar).say(
                 ((f"{advice.key}  " if advice.key else "", "accent"), (advice.text, "text"))
             )
-        self.refresh_bindings()
+        self.query_one(KeyBar).offer(
+            action for action in WALK if action.footer and self.check_action(action.name, ())
+        )
+
+    @on(KeyBar.Clicked)
+    async def _key_clicked(self, event: KeyBar.Clicked) -> None:
+        await self.run_action(event.action)
 
     def _banner(self) -> str:
         state = self.state

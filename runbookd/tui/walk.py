@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from textual import work
+from textual import events, work
 from textual.app import SystemCommand
+from textual.binding import Binding
 
 from runbookd.api import (
     AddNote,
@@ -30,6 +31,7 @@ from runbookd.tui.actions import WALK, bindings
 from runbookd.tui.advice import title
 from runbookd.tui.ask import AskDialog, about_to_ask
 from runbookd.tui.dialogs import ConfirmDialog, Draft, LineDialog, TextDialog
+from runbookd.tui.fresh import HELD_S
 from runbookd.tui.help import HelpScreen
 from runbookd.tui.session_screen import SessionScreen
 from runbookd.tui.story import Notice
@@ -38,11 +40,21 @@ from runbookd.tui.story import Notice
 class WalkScreen(SessionScreen):
     """A session that can be worked on. For the arguments see the class it is made of."""
 
-    BINDINGS = bindings(WALK)
+    BINDINGS = [
+        *bindings(WALK, "walk"),
+        # What people do by reflex: on the walk it interrupts the step, not the program.
+        Binding("ctrl+c", "interrupt", "interrupt", show=False),
+    ]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._drafts = {"note": "", "adhoc": ""}
+        self._fresh_x = False
+        self._entered = 0.0
+
+    def on_key(self, event: events.Key) -> None:
+        """Every x counts for whether one is held down, also those that nothing listens to."""
+        self._fresh_x = event.key == "x" and self._execute_key.press(self._now())
 
     def palette(self) -> Iterable[SystemCommand]:
         """The table of actions, for the command palette."""
@@ -55,17 +67,18 @@ class WalkScreen(SessionScreen):
         """Which keys make sense now."""
         state = self.state
         request = self.request
+        drives = self._seat.drives(state)
         match action:
             case "execute":
-                return request is not None and request.state == "approved"
+                return drives and request is not None and request.state == "approved"
             case "revoke":
-                return request is not None and request.state in OPEN_REQUEST
+                return drives and request is not None and request.state in OPEN_REQUEST
             case "interrupt":
                 return state.running is not None
             case "take_seat":
-                return not self._observe and not state.closed and not self._seat.drives(state)
+                return not self._observe and not state.closed and not drives
             case "run_again" | "skip" | "adhoc" | "close_session":
-                return self._seat.drives(state)
+                return drives
             case _:
                 return True
 
@@ -111,7 +124,11 @@ class WalkScreen(SessionScreen):
             self._frame()
 
     def action_next_thing(self) -> None:
-        """What the hint says."""
+        """What the hint says, unless the key is just held down."""
+        now, before = self._now(), self._entered
+        self._entered = now
+        if now - before < HELD_S:
+            return
         advice = self.advice
         if advice.act == "go":
             self.select(advice.target)
@@ -134,7 +151,7 @@ class WalkScreen(SessionScreen):
 
     def action_execute(self) -> None:
         """Run what was approved: only by a fresh press of a key that does nothing else."""
-        fresh = self._execute_key.press(self._now())
+        fresh, self._fresh_x = self._fresh_x, False
         request = self.request
         if request is None or request.state != "approved" or self._refused():
             return
