@@ -111,6 +111,7 @@ class Session:
             read_only=self._read_only,
         )
         self._lock = asyncio.Lock()
+        self._deadlines: dict[str, int] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._ending = asyncio.Event()
 
@@ -172,7 +173,9 @@ class Session:
         """Expire requests and sign checkpoints when their time has come."""
         signed = self._tools.clock.monotonic_ns()
         while True:
-            await self._expire(self._tools.clock.now())
+            if self._journal.failed:
+                raise RecordUnwritable("the record cannot be extended any more")
+            await self._expire()
             now = self._tools.clock.monotonic_ns()
             lines = self._journal.since_checkpoint
             if lines >= CHECKPOINT_LINES or (lines and now - signed >= CHECKPOINT_S * 1e9):
@@ -183,13 +186,32 @@ class Session:
             await asyncio.sleep(_BURST_S)
 
     def _until_next_expiry(self) -> float:
-        now = self._tools.clock.now()
-        left = [(parse_rfc3339(asked.expires_at) - now).total_seconds() for asked in self._open()]
+        left = [
+            (parse_rfc3339(asked.expires_at) - self._moment(asked)).total_seconds()
+            for asked in self._open()
+        ]
         return max(0.0, min([CHECKPOINT_S, *left]))
 
-    async def _expire(self, now: datetime) -> None:
+    def _moment(self, asked: Request) -> datetime:
+        """Now, as far as a request's expiry goes: a clock that is set back wins no time.
+
+        How long a request may live still is measured by the wall clock when it is first seen, and
+        from then on by the clock that never goes back, too; the later of the two counts.
+        """
+        now = self._tools.clock.now()
+        mono = self._tools.clock.monotonic_ns()
+        expiry = parse_rfc3339(asked.expires_at)
+        left_ns = (expiry - now) // timedelta(microseconds=1) * 1000
+        deadline = self._deadlines.setdefault(asked.id, mono + left_ns)
+        return max(now, expiry - timedelta(microseconds=(deadline - mono) // 1000))
+
+    async def _expire(self) -> None:
         async with self._lock:
-            over = [asked for asked in self._open() if now >= parse_rfc3339(asked.expires_at)]
+            over = [
+                asked
+                for asked in self._open()
+                if self._moment(asked) >= parse_rfc3339(asked.expires_at)
+            ]
             for asked in over:
                 data = ReasonData(reason=f"not executed before {asked.expires_at}")
                 await self._journal.append(
@@ -230,7 +252,7 @@ class Session:
                 case rules.Ask():
                     return await self._ask(step, actor, now)
                 case rules.Execute():
-                    return await self._execute(step.request, actor, now)
+                    return await self._execute(step.request, actor)
                 case rules.InterruptRun():
                     await self._executions.interrupt(step.execution)
                     return self._accepted(execution=step.execution)
@@ -323,6 +345,7 @@ class Session:
             revoked = ApprovalRevoked(cell=cell.id, request=step.instead_of, data=taken)
             events = (revoked, *events)
         await self._journal.append(*events, actor=actor)
+        self._moment(self.state.requests[request])
         self._show_revoked(events)
         await self._journal.checkpoint()
         self._start(self._board.post(request))
@@ -365,7 +388,7 @@ class Session:
                     asking.facts(asked, policies),
                     tuple(identity_of(policies, name) for name in asked.approved_by),
                     click,
-                    self._tools.clock.now(),
+                    self._moment(asked),
                 )
                 if not isinstance(verdict, Refused):
                     data = DecidedData(
@@ -397,16 +420,19 @@ class Session:
             return None, f"the policies cannot be read, so nobody can decide: {error}"
 
     async def _after_decision(self, request: str, run_now: bool) -> None:
-        if run_now:
-            async with self._lock:
-                approved = self.state.requests[request].state == "approved"
-                if approved and self.state.running is None:
-                    await self._execute(request, DAEMON, self._tools.clock.now())
-        await self._board.show(request)
+        try:
+            if run_now:
+                async with self._lock:
+                    approved = self.state.requests[request].state == "approved"
+                    if approved and self.state.running is None:
+                        await self._execute(request, DAEMON)
+        finally:
+            await self._board.show(request)
 
-    async def _execute(self, request: str, actor: Actor, now: datetime) -> Accepted:
+    async def _execute(self, request: str, actor: Actor) -> Accepted:
         """Claim an approved request and start its execution; the lock is held."""
         asked = self.state.requests[request]
+        now = self._moment(asked)
         cell = self._cells[asked.cell]
         policies = self._tools.policies()
         stored = gate.stored_document(asked.document)

@@ -357,7 +357,6 @@ class Daemon:
 
     async def end(self) -> None:
         self._stop.set()
-        self.ground.release()
         await self._task
 
     async def crashed(self, home: Path) -> None:
