@@ -2,7 +2,7 @@
 
 import asyncio
 
-from runbookd.errors import RecordUnwritable, RunbookdError
+from runbookd.errors import KernelUnavailable, RecordUnwritable, RunbookdError
 from runbookd.events import (
     AdhocFinished,
     ApprovalFinished,
@@ -22,6 +22,9 @@ from runbookd.session.journal import Journal
 from runbookd.session.lanes import LaneKernel, Lanes
 from runbookd.session.outputs import OutputSink
 from runbookd.session.readonly import ReadOnlyLane
+
+_MAX_OUTPUTS = 256 * 1024
+"""Characters of all values together that are handed back: more would not fit into a line."""
 
 
 class Executions:
@@ -65,6 +68,7 @@ class Executions:
         """
         try:
             kernel = await self._read_only.kernel(tasks)
+            self._refuse_without_walls(kernel)
             finished = await self._run(kernel, execution, cell, None, source, timeout_s)
         except RecordUnwritable:
             raise
@@ -72,6 +76,15 @@ class Executions:
             finished = _never_ran(execution, error)
         ended = AdhocFinished if cell is None else CellFinished
         await self._journal.append(ended(cell=cell, data=finished))
+
+    def _refuse_without_walls(self, kernel: LaneKernel) -> None:
+        """The session may have been opened where a sandbox was in force, and gone on elsewhere."""
+        opened = self._journal.state.opened
+        if kernel.level == "none" and not (opened is not None and opened.unenforced):
+            raise KernelUnavailable(
+                "no sandbox is in force here any more, so nothing runs without an approval",
+                "see `runbookd doctor`, then open a new session",
+            )
 
     async def gated(self, tasks: asyncio.TaskGroup, claim: Claim) -> None:
         """Run exactly what ``claim`` says in a fresh kernel, and record its end."""
@@ -116,18 +129,18 @@ class Executions:
         document = claim.document
         try:
             await kernel.bind({**document.parameters, **document.inputs})
+            finished = await self._run(
+                kernel,
+                claim.execution,
+                claim.cell,
+                claim.request,
+                document.source,
+                document.timeout_s,
+            )
         except RecordUnwritable:
             raise
         except RunbookdError as error:
             return _never_ran(claim.execution, error)
-        finished = await self._run(
-            kernel,
-            claim.execution,
-            claim.cell,
-            claim.request,
-            document.source,
-            document.timeout_s,
-        )
         if finished.status != "ok" or not document.outputs:
             return finished
         try:
@@ -136,6 +149,9 @@ class Executions:
             raise
         except RunbookdError as error:
             told = f"it ran, but its outputs cannot be read: {error}"
+            return finished.model_copy(update={"error": told, "status": "error"})
+        if sum(map(len, outputs.values())) > _MAX_OUTPUTS:
+            told = f"it ran, but its outputs are too long: over {_MAX_OUTPUTS // 1024} KiB"
             return finished.model_copy(update={"error": told, "status": "error"})
         return finished.model_copy(update={"outputs": outputs})
 
