@@ -52,6 +52,10 @@ def test_the_table_of_changes_covers_every_field_of_the_document() -> None:
     assert set(OTHER) | {"v", "source_digest"} == set(RequestDocument.model_fields)
 
 
+def test_only_what_says_when_it_was_asked_is_not_bound() -> None:
+    assert {"requested_at", "expires_at", "nonce", "checkpoint"} == TAKEN_OVER
+
+
 @pytest.mark.parametrize("name", sorted(OTHER))
 def test_a_change_of_any_field_changes_the_digest(name: str) -> None:
     changed = samples.document(**{name: OTHER[name]})

@@ -280,8 +280,13 @@ def test_the_modal_shows_every_character_of_a_request_that_does_not_fit() -> Non
     assert all(f"\n  {line}\n" in text for line in source.splitlines())
 
 
-def test_a_request_too_long_even_for_a_modal_is_refused_with_the_way_out() -> None:
-    view = samples.view(of=samples.document(source="x" * 300_000))
+@pytest.mark.parametrize(
+    "source",
+    ["x" * 300_000, f"{'x' * 1_500}\n" * 120, "語" * 90_000],
+    ids=["both", "too many blocks", "too many bytes"],
+)
+def test_a_request_too_long_even_for_a_modal_is_refused_with_the_way_out(source: str) -> None:
+    view = samples.view(of=samples.document(source=source))
     with pytest.raises(InputError, match="too long") as refused:
         blocks.full_text(view)
     assert "runbookd approve" in refused.value.hint

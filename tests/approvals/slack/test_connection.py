@@ -12,6 +12,7 @@ from runbookd.approvals.slack.blocks import APPROVE, DENY, REASON_ACTION, REASON
 from runbookd.approvals.slack.health import Pulse
 from runbookd.approvals.slack.socket import NotConnected, Pace, serve
 from runbookd.clock import SystemClock
+from runbookd.drill.slack import lookups
 from runbookd.drill.slack.remote import SlackControl
 from runbookd.drill.slack.server import Slack
 from runbookd.errors import SettingsError, Unavailable
@@ -117,6 +118,16 @@ async def test_swapped_tokens_are_said_to_be_swapped(slack: Slack) -> None:
     async with running(channel):
         await becomes(lambda: channel.health().state == "refused")
         assert "swapped" in channel.health().detail
+
+
+async def test_tokens_of_two_different_apps_are_refused(
+    slack: Slack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "APP", "A0OTHER")
+    channel = slack_channel(slack, Session(samples.view()))
+    async with running(channel):
+        await becomes(lambda: channel.health().state == "refused")
+        assert "different apps" in channel.health().detail
 
 
 @pytest.mark.parametrize("error", ["account_inactive", "token_revoked", "missing_scope"])
