@@ -1,10 +1,8 @@
 """One request through a connector: checked, passed on, answered and recorded.
 
-Only headers that describe the request go out (an allow-list: no credentials, cookies, forwarding,
-impersonation or method-override headers of a cell's own), plus the connector's credentials. Bodies
-are streamed both ways. Hop-by-hop headers (RFC 9110, section 7.6.1), ``Set-Cookie`` and whatever
-holds a credential stay behind on the way back. Redirects within the upstream are rewritten to the
-proxy's address (the next request is then checked like any other), others are refused.
+Bodies are streamed both ways; which headers go along is decided in
+:mod:`runbookd.kernels.headers`. Redirects within the upstream are rewritten to the proxy's address
+(the next request is then checked like any other), others are refused.
 """
 
 import asyncio
@@ -19,6 +17,7 @@ import httpx
 from runbookd.errors import RunbookdError, SecretUnavailable
 from runbookd.events import ConnectorData
 from runbookd.kernels.grants import ConnectorRule, Grant
+from runbookd.kernels.headers import outgoing, returning
 from runbookd.kernels.paths import NotPlain, encoded, is_allowed, overrides_method, plain_path
 from runbookd.kernels.upstreams import Upstream, Upstreams
 
@@ -30,19 +29,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BODILESS = frozenset({204, 205, 304})
 CELL_GONE = 499
 """The status that is recorded when the cell went away before an answer began."""
-
-_REQUEST_HEADERS = frozenset(
-    b"accept accept-encoding accept-language cache-control content-encoding content-language "
-    b"content-type idempotency-key if-match if-modified-since if-none-match if-range "
-    b"if-unmodified-since pragma prefer range traceparent tracestate user-agent "
-    b"x-request-id".split()
-)
-_NOT_BACK = frozenset(
-    b"connection keep-alive proxy-connection proxy-authenticate proxy-authentication-info te "
-    b"trailer transfer-encoding upgrade set-cookie set-cookie2 authentication-info alt-svc "
-    b"strict-transport-security x-runbookd-refused".split()
-)
-
 
 OnRequest = Callable[[Grant, ConnectorData], Awaitable[None]]
 """Records one request; awaited before its answer is complete. If it raises, nothing more passes."""
@@ -220,17 +206,8 @@ class Exchange:
             await response.aclose()
 
     def _request(self, rule: ConnectorRule, upstream: Upstream) -> httpx.Request:
-        # Names of headers that the connector sets are not taken from the cell, whatever they are.
-        ours = {name.lower().encode() for name in upstream.headers}
-        kept = [
-            (name, value)
-            for name, value in self._headers
-            if name in _REQUEST_HEADERS and name not in ours
-        ]
         length = [value for name, value in self._headers if name == b"content-length"]
         chunked = any(name == b"transfer-encoding" for name, _ in self._headers)
-        if length:
-            kept.append((b"content-length", length[0]))
         has_body = chunked or (bool(length) and length[0] != b"0")
         if not has_body:
             self._body_read.set()
@@ -243,17 +220,18 @@ class Exchange:
             "pool": rule.connect_s,
         }
         try:
+            headers = outgoing(self._headers, upstream.headers)
+            headers += [(b"content-length", value) for value in length[:1]]
             return httpx.Request(
                 self._method,
                 upstream.url.copy_with(raw_path=target),
-                headers=[*kept, *_as_headers(upstream.headers)],
+                headers=headers,
                 content=self._body() if has_body else None,
                 extensions={"timeout": limits},
             )
         except (httpx.InvalidURL, ValueError, TypeError):
-            raise _Answered(502, f"the address of {rule.name} or its credential is unusable") from (
-                None
-            )
+            why = f"the address of {rule.name} or its credential is unusable"
+            raise _Answered(502, why) from None
 
     async def _body(self) -> AsyncIterator[bytes]:
         more = True
@@ -282,7 +260,7 @@ class Exchange:
         request: httpx.Request,
         response: httpx.Response,
     ) -> list[Message]:
-        headers = _back(response.headers.raw, upstream.headers.values())
+        headers = returning(response.headers.raw, upstream.headers.values())
         location = response.headers.get("location")
         if location is not None:
             inside = self._inside(upstream.url, request.url, location)
@@ -383,26 +361,6 @@ class Exchange:
             duration_ms=round((time.monotonic() - self._started) * 1000),
             refused=refused,
         )
-
-
-def _as_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()]
-
-
-def _back(
-    headers: Iterable[tuple[bytes, bytes]], secrets: Iterable[str]
-) -> list[tuple[bytes, bytes]]:
-    headers = [(name.lower(), value) for name, value in headers]
-    hops = set(_NOT_BACK)
-    for name, value in headers:
-        if name == b"connection":
-            hops |= {each.strip().lower() for each in value.split(b",")}
-    hidden = [secret.encode() for secret in secrets if secret]
-    return [
-        (name, value)
-        for name, value in headers
-        if name not in hops and not any(secret in value for secret in hidden)
-    ]
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
