@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from runbookd.approvals.request import RequestDocument
 from runbookd.errors import KernelUnavailable, RecordUnwritable, RunbookError
 from runbookd.events import ConnectorData, ConnectorRequested, Lane, OutputChannel, SandboxLevel
 from runbookd.kernels.connectors import ConnectorProxy, ConnectorRule, Grant
@@ -183,11 +184,23 @@ class Lanes:
         return await self._bound(kernel)
 
     async def start_gated(self, claim: Claim) -> LaneKernel:
-        """A fresh kernel of the gated lane, as far open as the approved document says."""
+        """A fresh kernel of the gated lane, as far open as the approved document says.
+
+        Raises:
+            KernelUnavailable: it does not start, or what it would be changed since the claim.
+        """
         policies = self._policies()
+        self._refuse_changes(claim.document, policies)
         lane = policies.lanes.gated
         names = tuple(connector.name for connector in claim.document.connectors)
         return await self._start("gated", policies, lane, names, lane.writable)
+
+    def _refuse_changes(self, approved: RequestDocument, policies: Policies) -> None:
+        """What is read from the disk here must still be what the claim was checked against."""
+        if policies.digest != approved.policy_digest:
+            raise KernelUnavailable("the policies changed since the approval was used", "ask again")
+        if self.terms.kernelspec_digest != approved.kernelspec_digest:
+            raise KernelUnavailable("the kernel changed since the approval was used", "ask again")
 
     async def _bound(self, kernel: LaneKernel) -> LaneKernel:
         opened = self._journal.state.opened
@@ -208,10 +221,23 @@ class Lanes:
         writable: tuple[Path, ...],
     ) -> LaneKernel:
         gated = policies.lanes.gated
+        for name in connectors:
+            if name not in policies.connectors:
+                raise KernelUnavailable(
+                    f"no policy has the connector {name!r} any more",
+                    "put it back into the policies",
+                )
         env = {name: await self._ground.resolve(ref) for name, ref in limits.secrets.items()}
         rules = [rule_of(name, policies.connectors[name], lane) for name in connectors]
         grant = self._ground.proxy.grant(lane, rules)
-        scratch = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="runbookd-"))
+        try:
+            scratch = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="runbookd-"))
+        except OSError as error:
+            grant.revoke()
+            raise KernelUnavailable(
+                f"no folder can be made for a kernel: {error.strerror}",
+                f"look at {tempfile.gettempdir()}",
+            ) from None
         try:
             walls = Walls(
                 readable=limits.readable,
