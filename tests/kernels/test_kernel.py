@@ -421,7 +421,11 @@ def test_a_kernel_dies_with_the_daemon(tmp_path: Path) -> None:
         kernel = int(process.stdout.readline())
         assert is_running(kernel)
         process.kill()
-    wait_until_gone(kernel)
+    try:
+        wait_until_gone(kernel)
+    finally:
+        if is_running(kernel):
+            os.kill(kernel, signal.SIGKILL)
 
 
 # --- starting ---------------------------------------------------------------------------------
