@@ -88,7 +88,7 @@ class SessionInfo(Frozen):
 
 
 class ApprovalInfo(Frozen):
-    """A pending request, as the console shows it. ``source`` and ``inputs`` are what would run."""
+    """A pending request. ``text`` is all of it for a console, as Slack would show it."""
 
     id: str
     session: str
@@ -101,8 +101,7 @@ class ApprovalInfo(Frozen):
     quorum: int
     approved_by: tuple[str, ...]
     expires_at: str
-    source: str
-    inputs: dict[str, JsonText]
+    text: str
 
 
 class Decision(Frozen):

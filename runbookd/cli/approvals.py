@@ -78,11 +78,5 @@ def _pending() -> list[tuple[Settings, ApprovalInfo]]:
 
 
 def _show(info: ApprovalInfo) -> None:
-    click.echo(f"{info.fingerprint}  {visible(info.title)}   (request {info.id})")
-    click.echo(f"  asked by {info.requester}, expires {info.expires_at}")
-    have = f"; approved so far by {', '.join(info.approved_by)}" if info.approved_by else ""
-    click.echo(f"  {info.quorum} of {', '.join(info.groups) or 'nobody'} must approve{have}")
-    for name, value in info.inputs.items():
-        click.echo(f"  {name} = {visible(value)}")
-    for line in visible(info.source).splitlines():
-        click.echo(f"  | {line}")
+    click.echo(visible(info.text))
+    click.echo(f"To decide: runbookd approve {info.fingerprint}, or deny with --reason\n")

@@ -20,8 +20,11 @@ def check_command(folder: Path | None, as_json: bool) -> None:
     """Read every policy in FOLDER (default: the policies folder) and name what is wrong."""
     from runbookd.policy.check import warnings
     from runbookd.policy.load import load_policies
+    from runbookd.record.patterns import compile_pattern
 
     policies = load_policies(folder or load_settings().policies)
+    for pattern in policies.redaction.patterns:
+        compile_pattern("policy", pattern)
     found = warnings(policies)
     if as_json:
         print_json({"digest": policies.digest, "files": policies.files, "warnings": list(found)})

@@ -1,12 +1,17 @@
 """``runbookd export`` and ``verify``: what is made of a record, without a daemon."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runbookd.cli.common import homes, json_option, print_json, record_folder
-from runbookd.errors import InputError, RecordError, RunbookdError
+from runbookd.errors import InputError, RecordError
+
+if TYPE_CHECKING:
+    from runbookd.record.report import Report
 
 
 @click.command("export", epilog="Example: runbookd export 20261124-0207 -o postmortem.md")
@@ -49,34 +54,45 @@ def verify_command(
     session: str | None, every: bool, checkpoints: tuple[Path, ...], as_json: bool
 ) -> None:
     """Verify a record: integrity, completeness, anchoring, meaning. Needs only its folder."""
-    from runbookd.record.verify import verify
+    from runbookd.record.verify import verify, verify_all
 
     if every == (session is not None):
         raise InputError("name one session or path, or give --all", "see `runbookd verify --help`")
-    folders = [record_folder(session)] if session is not None else _all_folders()
     notes = [path.read_text("utf-8") for path in checkpoints]
-    reports = {str(folder): verify(folder, checkpoints=notes) for folder in folders}
+    if session is not None:
+        report = verify(record_folder(session), checkpoints=notes)
+        _show([report], (), as_json, report.model_dump(mode="json"))
+        return
+    overviews = [
+        verify_all(home.sessions, checkpoints=notes) for home in homes() if home.sessions.is_dir()
+    ]
+    reports = [report for overview in overviews for report in overview.reports]
+    missing = [finding.text for overview in overviews for finding in overview.missing]
+    whole = {
+        "reports": [report.model_dump(mode="json") for report in reports],
+        "missing": missing,
+    }
+    _show(reports, missing, as_json, whole)
+
+
+def _show(
+    reports: "Sequence[Report]", missing: Sequence[str], as_json: bool, whole: dict[str, Any]
+) -> None:
+    """Print what was found.
+
+    Raises:
+        RecordError: a record does not verify, or a session is missing.
+    """
     if as_json:
-        shown = {name: report.model_dump(mode="json") for name, report in reports.items()}
-        print_json(shown if every else next(iter(shown.values())))
+        print_json(whole)
     else:
-        for name, report in reports.items():
-            if every:
-                click.echo(name)
+        for report in reports:
             for line in report.lines():
                 click.echo(line)
-    broken = [name for name, report in reports.items() if not report.ok]
+        for text in missing:
+            click.echo(f"missing: {text}")
+    broken = sum(not report.ok for report in reports)
     if broken:
-        raise RecordError(f"{len(broken)} of {len(reports)} records do not verify")
-
-
-def _all_folders() -> list[Path]:
-    found: list[Path] = []
-    for home in homes():
-        try:
-            found += sorted(home.sessions.iterdir())
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise RunbookdError(f"{home.sessions} cannot be read: {error.strerror}") from None
-    return [folder for folder in found if (folder / "record.jsonl").is_file()]
+        raise RecordError(f"{broken} of {len(reports)} records do not verify")
+    if missing:
+        raise RecordError(f"{len(missing)} sessions are missing", "look for a copy of them")

@@ -32,7 +32,7 @@ class Archive:
         ]
 
     def open_folders(self) -> list[Path]:
-        """The sessions whose record does not end with their closing."""
+        """The sessions whose record does not end with their closing and a checkpoint over it."""
         folders = [self._folder / name for name in sorted(self.names())]
         return [folder for folder in folders if not _is_closed(folder / "record.jsonl")]
 
@@ -129,7 +129,7 @@ def _broken(session: str, problem: str) -> SessionInfo:
 
 
 def _is_closed(record: Path) -> bool:
-    """Whether ``session.closed`` is the last event but for checkpoints."""
+    """Whether the record ends with ``session.closed`` and a checkpoint over it."""
     with record.open("rb") as file:
         file.seek(0, 2)
         size = file.tell()
@@ -137,11 +137,8 @@ def _is_closed(record: Path) -> bool:
         tail = file.read()
     if not tail.endswith(b"\n"):
         return False
-    for line in reversed(tail.splitlines()):
-        try:
-            kind = json.loads(line).get("type")
-        except (ValueError, AttributeError):
-            return False
-        if kind != "checkpoint":
-            return bool(kind == "session.closed")
-    return False
+    try:
+        kinds = [json.loads(line).get("type") for line in tail.splitlines()[-2:]]
+    except (ValueError, AttributeError):
+        return False
+    return kinds == ["session.closed", "checkpoint"]

@@ -19,6 +19,7 @@ from runbookd.api import (
     SessionInfo,
 )
 from runbookd.approvals.channel import Channel, DecisionReply, IncomingDecision
+from runbookd.approvals.console import request_text
 from runbookd.approvals.request import fingerprint
 from runbookd.clock import Clock, rfc3339
 from runbookd.daemon.peer import os_groups, os_user
@@ -207,6 +208,5 @@ def _approval(session: Session, asked: Request) -> ApprovalInfo:
         quorum=asked.quorum,
         approved_by=asked.approved_by,
         expires_at=asked.expires_at,
-        source=asked.document["source"],
-        inputs=asked.document["inputs"],
+        text=request_text(session.view(asked.id)),
     )

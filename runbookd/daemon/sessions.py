@@ -1,6 +1,7 @@
 """All sessions of a home: opening, finding again after a restart, and reaching them by id."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -17,10 +18,19 @@ from runbookd import __version__
 from runbookd.api import OpenSession, SessionInfo
 from runbookd.clock import Clock
 from runbookd.daemon.archive import Archive, describe
-from runbookd.errors import InputError, RecordError, RunbookdError, RunbookError
+from runbookd.errors import (
+    InputError,
+    RecordError,
+    RecordUnwritable,
+    RunbookdError,
+    RunbookError,
+)
 from runbookd.events import (
+    DAEMON,
     Actor,
     CellPlan,
+    NoteAdded,
+    NoteData,
     OpenedData,
     PolicyRef,
     Recovered,
@@ -241,6 +251,11 @@ class Sessions:
             await writer.close()
             raise RecordError("the frozen notebook is not the one that was opened")
         journal = Journal(writer, folder / "record.jsonl", state)
+        if state.closed:
+            # The daemon ended between the closing and the checkpoint over it.
+            await journal.checkpoint()
+            await writer.close()
+            return
         unknown = tuple(run.id for run in state.executions.values() if run.status is None)
         if unknown or torn or state.kernel:
             await journal.append(Recovered(data=RecoveredData(executions=unknown, torn_bytes=torn)))
@@ -286,8 +301,16 @@ class Sessions:
             ready.set()
             self._served.pop(name, None)
             if writer.failed:
+                await _last_words(writer)
                 self._archive.problems[name] = "its record cannot be extended any more"
             await writer.close()
+
+
+async def _last_words(writer: RecordWriter) -> None:
+    """Where the disk is full, the reserve takes one more line: that nothing ran from here on."""
+    said = NoteData(text="The record could not be extended: nothing ran after the line before.")
+    with contextlib.suppress(RecordUnwritable):
+        await writer.last_words(NoteAdded(data=said), actor=DAEMON)
 
 
 def _gated(cell: CellPlan) -> CellPlan:

@@ -4,9 +4,13 @@ import base64
 import binascii
 import weakref
 
+import structlog
+
 from runbookd.policy.model import Policies
 from runbookd.record.redaction import MIN_SECRET, Redactor
 from runbookd.secrets import parse_secret_ref, resolve
+
+_log = structlog.get_logger(__name__)
 
 
 class Vault:
@@ -33,6 +37,8 @@ class Vault:
                 self._known[value] = rule
                 for redactor in self._redactors:
                     redactor.add(rule, value)
+            elif value and len(value) < MIN_SECRET and value == secret:
+                _log.warning("secret.too_short_to_redact", kind=rule)
 
     def redactor(self, policies: Policies) -> Redactor:
         """A redactor that knows all secrets, those to come included."""

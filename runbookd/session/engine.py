@@ -15,6 +15,7 @@ import structlog
 from runbookd.api import Accepted, Command, Decided
 from runbookd.approvals.channel import Channel
 from runbookd.approvals.request import RequestDocument, document_digest
+from runbookd.approvals.view import RequestView
 from runbookd.clock import Clock, parse_rfc3339
 from runbookd.errors import CommandRefused, NotApproved, RecordUnwritable, RunbookdError
 from runbookd.events import (
@@ -124,6 +125,10 @@ class Session:
     def journal(self) -> Journal:
         """The record, for those who follow."""
         return self._journal
+
+    def view(self, request: str) -> RequestView:
+        """Everything that is shown of a request, as it is now."""
+        return self._board.view(request)
 
     async def serve(self, ready: asyncio.Event) -> None:
         """Serve until the session is closed, its record fails, :meth:`stop`, or cancellation."""

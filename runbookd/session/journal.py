@@ -32,10 +32,11 @@ class Journal:
         self._writer = writer
         self._file = file
         self._changed = asyncio.Event()
-        self._since_checkpoint = 0
         self._ended = False
         self._closing = False
         self.state = state or SessionState()
+        covered = -1 if self.state.checkpoint_seq is None else self.state.checkpoint_seq
+        self._since_checkpoint = self.state.seq - 1 - covered
         # Not the answer of append: that one may be cancelled, and its lines are durable yet.
         writer.on_durable = self._take
 

@@ -46,7 +46,7 @@ class Noticeboard:
             InputError: the request can never be shown there.
         """
         while self._journal.state.requests[request].state in OPEN_REQUEST:
-            view = self._view(request)
+            view = self.view(request)
             try:
                 ref = await channel.post(view)
             except Unavailable:
@@ -56,7 +56,7 @@ class Noticeboard:
             cell = self._journal.state.requests[request].cell
             data = PostedData(channel=channel.name, ref=ref)
             await self._journal.append(ApprovalPosted(cell=cell, request=request, data=data))
-            now = self._view(request)
+            now = self.view(request)
             if (now.state, now.approved_by) != (view.state, view.approved_by):
                 # It was decided elsewhere while the message was on its way.
                 await self.show(request)
@@ -64,7 +64,7 @@ class Noticeboard:
 
     async def show(self, request: str) -> None:
         """Have every channel show where the request stands now."""
-        view = self._view(request)
+        view = self.view(request)
         posted = self._journal.state.requests[request].posted
         for channel in self._channels:
             ref = posted.get(channel.name)
@@ -74,7 +74,7 @@ class Noticeboard:
     async def conclude(self, request: str) -> None:
         """Show the end of the execution, and say below it how it went, with a checkpoint."""
         await self.show(request)
-        view = self._view(request)
+        view = self.view(request)
         posted = self._journal.state.requests[request].posted
         for channel in self._channels:
             ref = posted.get(channel.name)
@@ -89,7 +89,8 @@ class Noticeboard:
             elif asked.state in OPEN_REQUEST:
                 await self.post(asked.id)
 
-    def _view(self, request: str) -> RequestView:
+    def view(self, request: str) -> RequestView:
+        """Everything that is shown of a request, as it is now."""
         try:
             policies: Policies | None = self._policies()
         except PolicyError:
