@@ -27,7 +27,6 @@ BLOB_LIMIT = 256 * 1024
 """A larger blob is not loaded for the screen."""
 
 _UNFINISHED = re.compile(r"(\r|\x1b(\[[0-9;:]{0,40})?)$")
-_RETURN = re.compile(r"\r(?!\n)")
 
 _BARS: dict[OutputChannel, tuple[Run, ...]] = {
     "stdout": (("│ ", "rule"),),
@@ -121,7 +120,7 @@ class Output:
 
     def _write(self, channel: OutputChannel, text: str) -> None:
         # A carriage return would paint over what stands there: it is shown, and ends the line.
-        clean = visible(_RETURN.sub("\r\n", text).replace("\r\n", "\n"), keep_sgr=True)
+        clean = visible(text.replace("\r\n", "\n").replace("\r", "␍\n"), keep_sgr=True)
         if self._open is not None:
             clean = self._open + clean
             pen = self._open_pen

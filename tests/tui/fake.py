@@ -189,6 +189,5 @@ def approval(script: Script, request: str) -> ApprovalInfo:
         quorum=asked.quorum,
         approved_by=(),
         expires_at=rfc3339(script.now.replace(minute=30)),
-        source="change()",
-        inputs={"leak_timeout": "5"},
+        text="change()",
     )
