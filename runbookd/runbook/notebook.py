@@ -84,11 +84,10 @@ def read_runbook(path: Path) -> Runbook:
     """The runbook in the notebook file ``path``.
 
     Raises:
-        RunbookError: it cannot be read, is no notebook of format 4, or its runbookd metadata is
+        RunbookError: it cannot be read, is no notebook of format 4 or 3, or its runbookd metadata is
             wrong; names the file, and the cell where there is one.
     """
-    raw = _read(path)
-    notebook = _parse(raw, path.name)
+    raw, notebook = _in_format_4(_read(path), path.name)
     metadata = notebook.get("metadata", {})
     if not isinstance(metadata, dict):
         raise _refused(path.name, "its metadata is no JSON object", "repair the notebook")
@@ -158,6 +157,30 @@ def _read(path: Path) -> bytes:
         raise _refused(str(path), os.strerror(error.errno or 0).lower(), "look at it") from None
 
 
+def _in_format_4(raw: bytes, name: str) -> tuple[bytes, dict[str, Any]]:
+    """The notebook and its bytes; one of format 3 as nbformat converts it, ids made up anew."""
+    notebook = _parse(raw, name)
+    if notebook["nbformat"] == 3:
+        # Imported where it is needed: it takes longer than reading a notebook.
+        import nbformat
+        from traitlets.log import get_logger
+
+        try:
+            # It logs what it does not like; people are told in one line of ours.
+            get_logger().setLevel("CRITICAL")
+            converted = nbformat.reads(raw.decode("utf-8-sig"), as_version=4)
+            nbformat.validate(converted)
+        except Exception as error:  # noqa: BLE001 - whatever an odd old file makes of it
+            problem = f"notebook format 3 that cannot be converted ({type(error).__name__})"
+            raise _refused(name, problem, "open and save it in Jupyter") from None
+        raw = (nbformat.writes(converted) + "\n").encode()
+        notebook = _parse(raw, name)
+    if notebook["nbformat"] != 4:
+        problem = f"notebook format {notebook['nbformat']}, but 4 is needed"
+        raise _refused(name, problem, "save it with a Jupyter that writes format 4")
+    return raw, notebook
+
+
 def _parse(raw: bytes, name: str) -> dict[str, Any]:
     if not raw.strip():
         raise _refused(name, "the file is empty", "restore it, or begin a new notebook")
@@ -174,10 +197,6 @@ def _parse(raw: bytes, name: str) -> dict[str, Any]:
         raise _refused(name, problem, "repair the notebook") from None
     if not isinstance(notebook, dict) or not isinstance(notebook.get("nbformat"), int):
         raise _refused(name, "this is JSON, but not a notebook", "name a notebook")
-    if notebook["nbformat"] != 4:
-        problem = f"notebook format {notebook['nbformat']}, but 4 is needed"
-        convert = "convert it with `jupyter nbconvert --to notebook --inplace`"
-        raise _refused(name, problem, convert)
     return notebook
 
 

@@ -35,10 +35,10 @@ def test_runbooks_are_listed_by_path_with_what_they_are(tmp_path):
 
 
 def test_a_broken_runbook_is_listed_with_its_problem(tmp_path):
-    put(tmp_path, "a.ipynb", "format-3")
+    put(tmp_path, "a.ipynb", "format-5")
     (only,) = list_runbooks(tmp_path)
     assert only.title == "a"
-    assert "notebook format 3" in only.problem
+    assert "notebook format 5" in only.problem
 
 
 def test_hidden_files_and_checkpoints_are_passed_over(tmp_path):
