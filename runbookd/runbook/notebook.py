@@ -84,8 +84,8 @@ def read_runbook(path: Path) -> Runbook:
     """The runbook in the notebook file ``path``.
 
     Raises:
-        RunbookError: it cannot be read, is no notebook of format 4 or 3, or its runbookd metadata is
-            wrong; names the file, and the cell where there is one.
+        RunbookError: it cannot be read, is no notebook of format 4 or 3, or its runbookd metadata
+            is wrong; names the file, and the cell where there is one.
     """
     raw, notebook = _in_format_4(_read(path), path.name)
     metadata = notebook.get("metadata", {})
