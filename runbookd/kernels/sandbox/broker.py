@@ -150,7 +150,8 @@ class Broker(threading.Thread):
         except OSError as error:
             self._answer(call, error=error.errno or errno.EPERM)
 
-    # The four calls. Each answers, or raises OSError with what the process shall see.
+    # The four calls. Each answers, or raises OSError with what the process shall see. Our
+    # duplicates are closed before: else a port could still be taken that the process has closed.
 
     def _connect(self, call: _Call) -> None:
         sock = self._socket(call)
@@ -166,8 +167,9 @@ class Broker(threading.Thread):
                     if sock.family != socket.AF_UNIX:
                         raise _refusal(errno.EAFNOSUPPORT)
                     with self._pinned(call, wanted) as path:
-                        self._answer(call, error=_attempt(sock, path))
+                        code = _attempt(sock, path)
                     sock.close()
+                    self._answer(call, error=code)
                 case _:
                     raise _refusal(errno.EACCES)
         except BaseException:
@@ -186,7 +188,7 @@ class Broker(threading.Thread):
             if not allowed:
                 raise _refusal(errno.EACCES)
             sock.listen(min(call.arguments[1] & 0xFFFFFFFF, socket.SOMAXCONN))
-            self._answer(call)
+        self._answer(call)
 
     def _setsid(self, call: _Call) -> None:
         process = self._process(call)

@@ -238,8 +238,10 @@ def kill_tree(process: "subprocess.Popen[bytes]", timeout_s: float = 5.0) -> boo
         for member in members:
             _kill(member)
         quiet = 0 if members else quiet + 1
-        # A filter may outlive its processes as long as nobody collects their zombies.
-        if (process.broker.gone.wait(0.01) or quiet >= _QUIET) and process.poll() is not None:
+        gone = process.broker.gone.wait(0.01)
+        # Gone is whoever cannot run any more; what is on its way out still shows as a member. A
+        # filter may outlive its processes as long as nobody collects their zombies.
+        if quiet and (gone or quiet >= _QUIET) and process.poll() is not None:
             return True
     return False
 

@@ -217,11 +217,6 @@ class Victim:
         self._listen(stack, "unix-abstract", "\0" + self._targets["token"], socket.AF_UNIX)
         unix = self._bind(stack, datagram, socket.AF_UNIX, socket.SOCK_DGRAM)
         self._datagrams = (udp, unix)
-        with (
-            socket.create_server(("127.0.0.1", 0)) as one,
-            socket.create_server(("127.0.0.1", 0)) as other,
-        ):
-            ports = {"bind": one.getsockname()[1], "bind-other": other.getsockname()[1]}
         self._targets |= {
             "declared": declared,
             "listeners": listeners,
@@ -229,7 +224,8 @@ class Victim:
             "unix": stream,
             "unix-datagram": datagram,
             "abstract": self._targets["token"],
-            **ports,
+            "bind": free_port(),
+            "bind-other": free_port(),
         }
 
     def _listen(
@@ -254,6 +250,18 @@ class Victim:
         sock.bind(address)
         sock.setblocking(False)
         return sock
+
+
+def free_port() -> int:
+    """A loopback TCP port that nobody listens on, and that no connection will get by chance.
+
+    It is below those that Linux gives to connections (ip_local_port_range).
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def _was_called(sock: socket.socket) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runbookd.kernels.sandbox import broker
+from runbookd.kernels.sandbox.victim import free_port
 
 from .conftest import Run, Start
 
@@ -89,8 +90,7 @@ def test_an_ipv6_endpoint_is_reached(start: Start) -> None:
 
 
 def test_a_refused_connection_is_the_endpoints_answer(run: Run) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     assert run(TOOLS + "print(tried(to, int(sys.argv[1])))", port, **declared(port)) == (
         "ECONNREFUSED"
     )
@@ -324,8 +324,7 @@ os._exit(0)
 
 
 def test_a_declared_port_can_be_listened_on_from_loopback_only(run: Run) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     code = (
         TOOLS
         + """
@@ -341,8 +340,7 @@ print(tried(listen, "127.0.0.1"), tried(listen, "0.0.0.0"), tried(listen, "::", 
 
 
 def test_who_listens_can_be_reached_from_outside_the_walls(start: Start) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     code = (
         TOOLS
         + """

@@ -1,5 +1,6 @@
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -38,15 +39,16 @@ def test_the_proof_does_not_make_a_start_slow(sandbox: LandlockSandbox) -> None:
     assert best < 1.0
 
 
-def test_the_proof_leaves_nothing_behind(sandbox: LandlockSandbox, tmp_path: Path) -> None:
-    def found() -> tuple[set[str], set[str], int]:
-        temporary = {name for name in os.listdir("/tmp") if name.startswith("runbookd-test-")}
-        return temporary, set(os.listdir("/dev/shm")), len(os.listdir("/proc/self/fd"))
-
+def test_the_proof_leaves_nothing_behind(
+    sandbox: LandlockSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     probe()
-    before = found()
-    probe()
-    assert found() == before
+    descriptors = len(os.listdir("/proc/self/fd"))
+    _, report = probe()
+    assert report.level == "process"
+    assert list(tmp_path.iterdir()) == []
+    assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 def test_a_machine_that_nobody_knows_has_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
