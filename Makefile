@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(VENV)/bootstrap/bin/uv
 
-.PHONY: help drill test lint check bench clean
+.PHONY: help drill test lint check pictures bench clean
 help:
 	@echo "make drill   rehearse: a broken service, a stand-in Slack, the terminal screens"
 	@echo "make test    the test suite"
 	@echo "make lint    formatting, lint, types, import contracts"
 	@echo "make check   lint and test, as CI runs them"
 	@echo "make bench   benchmarks: ratios against a peer or a physical limit"
+	@echo "make pictures  the pictures in the docs, from a real drill"
 
 # uv is taken from the environment when it is there, and else into a folder of its own.
 $(BIN)/.ready: pyproject.toml uv.lock
@@ -37,6 +38,9 @@ lint: $(BIN)/.ready
 	@$(BIN)/lint-imports
 
 check: lint test
+
+pictures: $(BIN)/.ready
+	@$(BIN)/python -m tests.e2e.pictures
 
 bench: $(BIN)/.ready
 	@$(BIN)/python -m tests.benchmarks
