@@ -46,6 +46,7 @@ _CONTROLS = {
 }
 
 _DROPPED_IN = (Path("/tmp"), Path("/dev/shm"))  # noqa: S108
+_LONGEST_FOLDER = 70  # the name of a Unix socket has about 100 bytes
 _IOPRIO_WHO_PROCESS = 1
 _FS_IOC_GETFLAGS = 0x80086601
 
@@ -141,7 +142,10 @@ class Victim:
         return found
 
     def _prepare_files(self, stack: ExitStack) -> None:
-        root = Path(tempfile.mkdtemp(prefix="runbookd-test-", dir=self._folder)).resolve()
+        folder = self._folder or Path(tempfile.gettempdir())
+        if len(str(folder)) > _LONGEST_FOLDER:
+            folder = _DROPPED_IN[0]
+        root = Path(tempfile.mkdtemp(prefix="runbookd-test-", dir=folder)).resolve()
         stack.callback(shutil.rmtree, root, ignore_errors=True)
         self._open, self.scratch = root / "open", root / "scratch"
         self._outside, self._private = self._open / "outside", self._open / "private"
@@ -212,7 +216,7 @@ class Victim:
         names = ("tcp", "tcp-nonblocking", "tcp-fast-open", "tcp-fast-open-message", "mptcp")
         listeners = {name: self._listen(stack, name, ("127.0.0.1", 0)) for name in names}
         udp = self._bind(stack, ("127.0.0.1", 0), socket.AF_INET, socket.SOCK_DGRAM)
-        stream, datagram = str(self._open / "stream"), str(self._open / "datagram")
+        stream, datagram = str(self._open / "s"), str(self._open / "d")
         self._listen(stack, "unix", stream, socket.AF_UNIX)
         self._listen(stack, "unix-abstract", "\0" + self._targets["token"], socket.AF_UNIX)
         unix = self._bind(stack, datagram, socket.AF_UNIX, socket.SOCK_DGRAM)

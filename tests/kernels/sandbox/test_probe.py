@@ -40,15 +40,28 @@ def test_the_proof_does_not_make_a_start_slow(sandbox: LandlockSandbox) -> None:
 
 
 def test_the_proof_leaves_nothing_behind(
-    sandbox: LandlockSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: LandlockSandbox,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path_factory.mktemp("t")
+    assert len(str(folder)) <= victim._LONGEST_FOLDER
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
     probe()
     descriptors = len(os.listdir("/proc/self/fd"))
     _, report = probe()
     assert report.level == "process"
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
     assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_a_long_name_of_the_temporary_folder_is_no_obstacle(
+    sandbox: LandlockSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    assert probe()[1].why == ""
 
 
 def test_a_machine_that_nobody_knows_has_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
