@@ -1,6 +1,6 @@
 """The parts of the documentation that are made from the program; run me to write them anew.
 
-    python -m tests.docs.generated
+python -m tests.docs.generated
 """
 
 import textwrap

@@ -69,7 +69,8 @@ def first_column(page: Path, heading: str) -> list[str]:
             rows.append(line)
         elif rows:
             break
-    assert len(rows) > 2 and _SEPARATOR.fullmatch(rows[1]), f"no table below {heading!r}"
+    assert len(rows) > 2, f"no table below {heading!r}"
+    assert _SEPARATOR.fullmatch(rows[1]), f"no table below {heading!r}"
     return [word for row in rows[2:] for word in re.findall(r"`([^`]+)`", row.split("|")[1])]
 
 
