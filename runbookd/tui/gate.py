@@ -66,12 +66,11 @@ def _about(
     if request.reason:
         yield "reason", one_line(request.reason, 500)
     open_still = request.state in {"pending", "approved"}
-    if open_still:
+    if request.state == "pending":
         people = "1 person" if request.quorum == 1 else f"{request.quorum} people"
         groups = ", ".join(one_line(group, 60) for group in request.groups) or "nobody"
         so_far = f"; approved so far by {_names(request)}" if request.approved_by else ""
         yield "who decides", f"{people} of {groups}, not {one_line(request.requester)}{so_far}"
-    if request.state == "pending":
         if drill_page:
             yield "decide at", one_line(drill_page, 300)
         yield "announced", ", ".join(one_line(name, 40) for name in request.posted) or "not yet"

@@ -15,6 +15,7 @@ _BULLET = re.compile(r"^(\s*)([-*+])\s+(\[[ xX]\]\s+)?(.*)$")
 _NUMBER = re.compile(r"^(\s*)(\d{1,9}[.)])\s+(.*)$")
 _QUOTE = re.compile(r"^\s{0,3}>\s?(.*)$")
 _RULE = re.compile(r"^\s{0,3}([-*_])(\s*\1){2,}\s*$")
+_UNDERLINE = re.compile(r"^\s{0,3}(=+|-+)\s*$")
 _INLINE = re.compile(
     r"(?P<code>`+)(?P<code_text>.+?)(?P=code)"
     r"|\*\*(?P<bold>\S(?:.*?\S)?)\*\*"
@@ -40,9 +41,25 @@ def markdown_lines(source: str, *, lead: tuple[Run, ...] = ()) -> list[Line]:
                 "\n".join(code), fence.group(3), lead=(*lead, ("  ", "text")), fill="code"
             )
             continue
-        found.append(_line(rows[at], lead))
+        text = rows[at]
         at += 1
+        while at < len(rows) and _goes_on(text, rows[at]):
+            text = f"{text.rstrip()} {rows[at].strip()}"
+            at += 1
+        found.append(_line(text, lead))
     return _without_outer_blanks(found)
+
+
+def _goes_on(text: str, following: str) -> bool:
+    """Whether a line only goes on with the paragraph or list item before it (CommonMark 6.8)."""
+    if not text.strip() or not following.strip() or text.endswith(("  ", "\\")):
+        return False
+    if text.lstrip().startswith(("|", "<")) or following.lstrip().startswith(("|", "<")):
+        return False
+    if text.startswith("    ") or _HEADING.match(text) or _RULE.match(text):
+        return False
+    starts = (_FENCE, _HEADING, _BULLET, _NUMBER, _QUOTE, _RULE, _UNDERLINE)
+    return not any(pattern.match(following) for pattern in starts)
 
 
 def _fenced(rows: list[str], at: int, fence: str) -> tuple[int, list[str]]:

@@ -7,7 +7,8 @@ whatever has the wrong shape for absent.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from runbookd.visible import one_line, visible
+from runbookd.tui.rows import filtered
+from runbookd.visible import one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def _cell(cell: dict[str, Any]) -> NotebookCell:
     return NotebookCell(
         id=str(cell.get("id", "")),
         kind=kind if kind in {"markdown", "code"} else "raw",
-        source=visible(str(source).replace("\r\n", "\n")),
+        source=filtered(str(source).replace("\r\n", "\n")),
         inputs=_names(own.get("inputs")),
         outputs=_names(own.get("outputs")),
         connectors=_names(own.get("connectors")),

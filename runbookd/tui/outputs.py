@@ -11,9 +11,9 @@ from collections.abc import Callable
 from itertools import accumulate
 
 from runbookd.events import Content, OutputChannel, OutputData
-from runbookd.tui.rows import BLANK, Line, Row, Run, joined, line
+from runbookd.tui.rows import BLANK, Line, Row, Run, filtered, joined, line
 from runbookd.tui.sgr import PLAIN, Pen, coloured
-from runbookd.visible import one_line, visible
+from runbookd.visible import one_line
 
 HEAD = 40
 """The first lines, which are always kept and always shown."""
@@ -120,7 +120,7 @@ class Output:
 
     def _write(self, channel: OutputChannel, text: str) -> None:
         # A carriage return would paint over what stands there: it is shown, and ends the line.
-        clean = visible(text.replace("\r\n", "\n").replace("\r", "␍\n"), keep_sgr=True)
+        clean = filtered(text.replace("\r\n", "\n").replace("\r", "␍\n"), keep_sgr=True)
         if self._open is not None:
             clean = self._open + clean
             pen = self._open_pen
@@ -272,7 +272,7 @@ def _pieces(text: str) -> list[str]:
 def _text_lines(text: str, channel: OutputChannel) -> list[Line]:
     found: list[Line] = []
     pen = PLAIN
-    for raw in visible(text.replace("\r\n", "\n"), keep_sgr=True).split("\n"):
+    for raw in filtered(text.replace("\r\n", "\n"), keep_sgr=True).split("\n"):
         for part in _pieces(raw):
             made, pen = coloured(part, pen, lead=_BARS[channel])
             found.append(made)

@@ -52,7 +52,8 @@ BLANK = Row()
 class Line:
     """A line of filtered text without line breaks and tabs. Make it with :func:`line`.
 
-    ``lead`` is put before the first row and as much space before the others; with ``words`` the
+    ``lead``, of narrow characters, is put before the first row and as much space before the others;
+    with ``words`` the
     line is broken at spaces, else anywhere.
     """
 
@@ -114,7 +115,7 @@ class Line:
 
     @property
     def _lead_width(self) -> int:
-        return sum(cell_len(text) for text, _ in self.lead)
+        return sum(len(text) for text, _ in self.lead)
 
 
 def _continued(lead: str) -> str:
@@ -122,6 +123,13 @@ def _continued(lead: str) -> str:
     if lead.strip() in {"│", "┃"}:
         return lead
     return "↪" if lead == CODE_MARGIN else " " * cell_len(lead)
+
+
+def filtered(text: str, *, keep_sgr: bool = False) -> str:
+    """:func:`runbookd.visible.visible`, quick for the long plain text that outputs are made of."""
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return visible(text, keep_sgr=keep_sgr)
 
 
 def line(

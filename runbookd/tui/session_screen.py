@@ -16,7 +16,7 @@ from runbookd.api import Health
 from runbookd.clock import Clock, rfc3339
 from runbookd.errors import RunbookdError
 from runbookd.events import Recorded
-from runbookd.session.state import OPEN_REQUEST, Request, SessionState
+from runbookd.session.state import OPEN_REQUEST, CellMark, Request, SessionState
 from runbookd.tui.actions import WALK
 from runbookd.tui.advice import Advice, Seat, advise
 from runbookd.tui.bars import Bar, KeyBar, status
@@ -33,6 +33,7 @@ from runbookd.tui.story import Changes, Item, Notice, Story
 from runbookd.visible import visible
 
 HEALTH_S = 5.0
+_GATE_MARKS: frozenset[CellMark] = frozenset({"waiting", "approved", "denied", "expired"})
 WIDE_FROM = 100
 """From so many columns on the outline is always there."""
 
@@ -184,23 +185,25 @@ class SessionScreen(Screen[None]):
     def take(self, lines: list[Recorded]) -> None:
         """The next lines of the record; called at most once a frame."""
         changes = Changes()
+        stood = self.state.cells.get(self.view.selected)
+        before = stood.mark if stood else None
         for line in lines:
             self._story.feed(line, changes)
             # Notices of what happened before this screen was opened would be no news.
             if line.ts < self._since:
                 changes.notices.clear()
-        self._apply(changes)
+        self._apply(changes, before)
         for notice in changes.notices[-3:]:
             self.say(notice)
 
-    def _apply(self, changes: Changes) -> None:
+    def _apply(self, changes: Changes, before: CellMark | None) -> None:
         now = self._clock.now()
         fresh = changes.order
         if fresh:
             self._items = self._story.items()
         if not self.view.selected and self._items:
             self.view.show(self._story, self._stage, now)
-            self.select(self.state.next_cell() or self._items[0].key)
+            self.select(self._story.standing or self._items[0].key)
         else:
             self.view.update(self._story, changes, now)
         if self._go_to_adhoc and self.state.running:
@@ -208,10 +211,17 @@ class SessionScreen(Screen[None]):
             if key.startswith("adhoc:"):
                 self._go_to_adhoc = False
                 self.select(key)
+        self._show_gate(before)
         self._note_approvals()
         self._show_outline()
         self._frame()
         self._load_blobs()
+
+    def _show_gate(self, before: CellMark | None) -> None:
+        """When the gate of the selected step changed, the reader has to see it."""
+        cell = self.state.cells.get(self.view.selected)
+        if cell is not None and cell.mark != before and cell.mark in _GATE_MARKS:
+            self.select(cell.plan.id)
 
     def _note_approvals(self) -> None:
         """The key that runs what was approved counts only some time after this can be seen."""
@@ -224,7 +234,7 @@ class SessionScreen(Screen[None]):
     def lost(self, why: str, delay_s: float) -> None:
         """The daemon went away."""
         self._connected = False
-        self._lost = f"daemon lost: {visible(why)}; trying again in {ceil(delay_s)} s"
+        self._lost = f"daemon lost; trying again in {ceil(delay_s)} s ({visible(why)})"
         self._frame()
 
     def back(self) -> None:
@@ -316,7 +326,8 @@ class SessionScreen(Screen[None]):
 
     def say(self, notice: Notice) -> None:
         """A word to the reader, in a corner."""
-        self.notify(visible(notice.text), severity=notice.severity, timeout=6, markup=False)
+        if notice.cell is None or notice.cell != self.view.selected:
+            self.notify(visible(notice.text), severity=notice.severity, timeout=6, markup=False)
         if notice.bell:
             self.app.bell()
 

@@ -41,11 +41,15 @@ Severity = Literal["information", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that happened which deserves a word, wherever the reader is. Raw text."""
+    """Something that happened which deserves a word. Raw text.
+
+    A reader who stands at ``cell`` sees it there and need not be told.
+    """
 
     text: str
     severity: Severity = "information"
     bell: bool = False
+    cell: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +201,15 @@ class Story:
             found.append(Item("end", "end", tuple(lead)))
         return found
 
+    @property
+    def standing(self) -> str:
+        """Where someone who joins now had best look first: an item, or "" before the walk began."""
+        state = self.state
+        if state.running is not None:
+            return self.item_of(state.running)
+        approved = (name for name, cell in state.cells.items() if cell.mark == "approved")
+        return next(approved, None) or state.next_cell() or self._anchor
+
     def _call(self, data: ConnectorData) -> None:
         self.call_counts[data.execution] = self.call_counts.get(data.execution, 0) + 1
         calls = self.calls.setdefault(data.execution, [])
@@ -221,17 +234,16 @@ def _notice(line: Recorded, state: SessionState) -> Notice | None:
             data = event.data
             why = f": {data.reason}" if data.reason else ""
             if data.decision == "deny":
-                return Notice(f"{data.person} denied {title}{why}", "error", bell=True)
+                return Notice(f"{data.person} denied {title}{why}", "error", True, event.cell)
             if not data.complete:
-                return Notice(f"{data.person} approved {title}; more people have to{why}")
-            return Notice(f"{data.person} approved {title}{why}", bell=True)
+                said = f"{data.person} approved {title}; more people have to{why}"
+                return Notice(said, cell=event.cell)
+            return Notice(f"{data.person} approved {title}{why}", "information", True, event.cell)
         case ApprovalExpired():
-            return Notice(f"the request for {title} expired", "warning", bell=True)
+            return Notice(f"the request for {title} expired", "warning", True, event.cell)
         case ApprovalRefused():
-            return Notice(
-                f"{event.data.person} may not {event.data.decision} {title}: {event.data.reason}",
-                "warning",
-            )
+            said = f"{event.data.person} may not {event.data.decision} {title}: {event.data.reason}"
+            return Notice(said, "warning", cell=event.cell)
         case DriverChanged():
             why = f": {event.data.reason}" if event.data.reason else ""
             return Notice(f"{event.data.person or 'nobody'} drives now{why}", "warning")
@@ -240,9 +252,8 @@ def _notice(line: Recorded, state: SessionState) -> Notice | None:
                 f"the read-only kernel died ({event.data.why}); its variables are gone", "error"
             )
         case Recovered():
-            return Notice(
-                "the daemon was started again; what ran meanwhile has an unknown outcome", "warning"
-            )
+            lost = "; the outcome of what ran is unknown" if event.data.executions else ""
+            return Notice(f"the daemon was started again{lost}", "warning")
         case CellFinished() if event.data.status in {"died", "timeout"}:
             said = "its kernel died" if event.data.status == "died" else "it ran out of time"
             return Notice(f"{title}: {said}", "error")

@@ -77,6 +77,8 @@ class WalkScreen(SessionScreen):
                 return state.running is not None
             case "take_seat":
                 return not self._observe and not state.closed and not drives
+            case "note":
+                return not self._observe and not state.closed
             case "run_again" | "skip" | "adhoc" | "close_session":
                 return drives
             case _:
@@ -197,7 +199,6 @@ class WalkScreen(SessionScreen):
             self.say(Notice("somebody asked meanwhile; nothing was sent", "warning"))
         elif not self._refused():
             self.send(RunCell(cell=key))
-            self.view.show_end()
 
     @work(group="dialog")
     async def _tick_off(self, key: str) -> None:

@@ -141,7 +141,9 @@ class FakeDaemon:
                 if self.script.lines[at - 1].event.type == "session.closed":
                     return
             async with self._changed:
-                await self._changed.wait_for(lambda: self.gone or at < len(self.script.lines))
+                await self._changed.wait_for(
+                    lambda here=at: self.gone or here < len(self.script.lines)
+                )
             self._alive()
 
     async def blob(self, session: str, digest: str) -> bytes:

@@ -5,7 +5,16 @@ import sys
 from pathlib import Path
 
 from runbookd.api import ParameterInfo, RunbookInfo
-from runbookd.events import ApprovalRefused, NoteAdded, NoteData, RefusedData
+from runbookd.events import (
+    ApprovalRefused,
+    CellSkipped,
+    NoteAdded,
+    NoteData,
+    ReasonData,
+    Recovered,
+    RecoveredData,
+    RefusedData,
+)
 from runbookd.tui.app import RunbookdApp
 from tests.tui.fake import FakeDaemon, StillClock, approval
 from tests.tui.script import ALICE, RUNBOOK, SESSION, Script
@@ -105,13 +114,10 @@ def done() -> Script:
 
 
 def unknown() -> Script:
-    from runbookd.events import CellSkipped, ReasonData, Recovered, RecoveredData
-
     script = beginning()
     request = script.ask("reap")
     script.decide("reap", request)
-    script.execute("reap", request, "reaper on, limit 5 s\n")
-    run = f"x{script._count}"
+    run = script.execute("reap", request, "reaper on, limit 5 s\n")
     script.add(CellSkipped(cell="log", data=ReasonData(reason="the log is on fire")), ALICE)
     script.add(Recovered(data=RecoveredData(executions=(run,))))
     return script
@@ -136,14 +142,10 @@ def failed() -> Script:
     return script
 
 
-def lost() -> Script:
-    return waiting()
-
-
 SCENES = {
     "home": waiting, "form": beginning, "walk": beginning, "waiting": waiting, "asking": beginning,
     "turned-away": turned_away, "approved": approved, "denied": denied, "done": done,
-    "unknown": unknown, "failed": failed, "lost": lost, "help": waiting, "adhoc": beginning,
+    "unknown": unknown, "failed": failed, "lost": waiting, "help": waiting, "adhoc": beginning,
     "skip": beginning, "observer": waiting, "palette": waiting,
 }  # fmt: skip
 
@@ -169,7 +171,6 @@ async def draw(name: str, size: tuple[int, int], theme: str) -> str:
         app.theme = theme
         await pilot.pause(0.3)
         keys = {
-            "form": ["end", "home", "enter"] if False else [],
             "asking": ["enter"], "help": ["question_mark"], "adhoc": ["e"], "skip": ["s"],
             "palette": ["ctrl+p"],
         }.get(name, [])  # fmt: skip

@@ -108,7 +108,9 @@ async def test_the_screen_says_that_the_daemon_is_lost_and_comes_back(walking: O
     daemon = FakeDaemon(waiting())
     async with walking(daemon) as walk:
         await daemon.die()
-        await walk.until(lambda: "daemon lost: the daemon does not answer" in walk.text())
+        await walk.until(
+            lambda: "daemon lost; trying again in 1 s (the daemon does not" in walk.text()
+        )
         assert "daemon lost" in walk.rows()[0]
         await walk.go("log")
         await walk.press("enter")

@@ -97,6 +97,19 @@ def test_notes_and_ad_hoc_cells_stand_where_the_walk_was() -> None:
     assert keys[-1] == "reaper-off"
 
 
+def test_who_joins_looks_first_at_what_runs_or_may_run() -> None:
+    def standing(script: Script) -> str:
+        story = Story(read_notebook(script.notebook))
+        for recorded in script.lines:
+            story.feed(recorded, Changes())
+        return story.standing
+
+    assert standing(Script()) == "setup"
+    assert standing(beginning()) == "log"
+    assert standing(approved()) == "reap"
+    assert standing(done()) == "verify"
+
+
 def test_a_step_that_runs_again_forgets_its_old_output() -> None:
     script = Script()
     first = script.run("setup", "old\n")
@@ -143,11 +156,24 @@ def test_markdown_is_styled_and_says_every_word() -> None:
     assert (tones["bold"], tones["soft"], tones["code"]) == ("strong", "emphasis", "inline")
 
 
+def test_a_paragraph_flows_and_a_table_does_not() -> None:
+    source = (
+        "one\ntwo\n\n* three\n  four\n* five  \nsix\n| a |\n| b |\nTitle\n=====\n"
+        "\n    code\n    more"
+    )
+    assert [one.text for one in markdown_lines(source)] == [
+        "one two", "", "• three four", "• five  ", "six", "| a |", "| b |", "Title", "=====",
+        "", "    code", "    more",
+    ]  # fmt: skip
+
+
 def test_a_code_fence_that_is_never_closed_hides_nothing() -> None:
     assert [one.text for one in markdown_lines("a\n```\nb\n# c")] == ["a", "b", "# c"]
 
 
-@pytest.mark.parametrize("text", ["*" * 50_000 + "x", "x" + "`" * 50_000, "**a" * 20_000, "[" * 50_000])
+@pytest.mark.parametrize(
+    "text", ["*" * 50_000 + "x", "x" + "`" * 50_000, "**a" * 20_000, "[" * 50_000]
+)
 def test_markdown_that_is_made_to_be_slow_is_not(text: str) -> None:
     assert markdown_lines(text)[0].text == text
 
