@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Tried:
 
 
 @pytest.fixture(scope="module")
-def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], Tried]]:
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Tried]:
     """Tries a page out, once; no daemon is left behind."""
     found: dict[Path, Tried] = {}
 
@@ -147,6 +147,11 @@ def drop(folder: Path, which: slice) -> None:
     (folder / "record.jsonl").write_bytes(b"".join(lines))
 
 
+def other_key(file: Path) -> None:
+    name = file.read_text().partition("+")[0]
+    file.write_text(Signer(Ed25519PrivateKey.generate(), name).verifier.vkey + "\n")
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "nothing": lambda folder: None,
     "a line is changed": lambda folder: rewrite(folder / "record.jsonl", b'"ok"', b'"OK"'),
@@ -156,12 +161,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "the checkpoint names another log": lambda folder: rewrite(
         folder / "checkpoint", b"/runbookd/", b"/runbooks/"
     ),
-    "the key is another": lambda folder: (
-        folder.joinpath("record.vkey").write_text(
-            Signer(Ed25519PrivateKey.generate(), "host/runbookd/x").verifier.vkey + "\n"
-        )
-        and None
-    ),
+    "the key is another": lambda folder: other_key(folder / "record.vkey"),
     "the notebook is changed": lambda folder: rewrite(folder / "runbook.ipynb", b"Disk", b"Disc"),
 }
 
