@@ -22,7 +22,7 @@ $(BIN)/.ready: pyproject.toml uv.lock
 	  uv=$(UV); \
 	fi; \
 	test -x $(BIN)/python || $$uv venv --quiet --allow-existing --python $(PYTHON) $(VENV); \
-	$$uv sync --quiet --frozen --python $(BIN)/python
+	UV_PROJECT_ENVIRONMENT=$(VENV) $$uv sync --quiet --frozen --python $(BIN)/python
 	@touch $@
 
 drill: $(BIN)/.ready

@@ -247,7 +247,7 @@ def kill_tree(process: "subprocess.Popen[bytes]", timeout_s: float = 5.0) -> boo
 
 
 def _kill_family(process: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
-    import psutil  # type: ignore[import-untyped]  # slow, and for this case only
+    import psutil  # slow, and for this case only
 
     try:
         family = psutil.Process(process.pid).children(recursive=True)
