@@ -30,10 +30,17 @@ def with_client(
     from runbookd.client.client import DaemonClient
 
     async def connected() -> _T:
+        asyncio.get_running_loop().set_exception_handler(_unheard)
         async with DaemonClient(settings or load_settings(), start=start) as client:
             return await work(client)
 
     return asyncio.run(connected())
+
+
+def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Keep quiet about one thing: anyio telling a read on a Unix socket that was broken off."""
+    if not isinstance(context.get("exception"), asyncio.InvalidStateError):
+        loop.default_exception_handler(context)
 
 
 def homes() -> tuple[Settings, ...]:

@@ -1,6 +1,7 @@
 """Shows a headless walk: the recorded events one a line as JSON, or a few lines for people."""
 
 import json
+import re
 
 import click
 
@@ -21,6 +22,9 @@ from runbookd.events import (
 )
 from runbookd.session.state import SessionState, fold
 from runbookd.visible import one_line, visible
+
+_SGR = re.compile(r"\x1b\[[0-9;:]*m")
+"""Colours: a plain listing is the same in a terminal, a pipe and a log."""
 
 
 class Progress:
@@ -62,7 +66,7 @@ class Progress:
                     for part in event.data.contents
                     if part.mime == "text/plain" or len(event.data.contents) == 1
                 ]
-                lines = visible("".join(texts)).splitlines()
+                lines = visible(_SGR.sub("", "".join(texts))).splitlines()
                 return "\n".join(f"    {text}" for text in lines)
             case CellFinished() | AdhocFinished():
                 ended = f"  {event.data.status} after {event.data.duration_ms / 1000:.1f} s"

@@ -5,23 +5,21 @@ import click
 from runbookd.api import CloseSession, SessionInfo
 from runbookd.cli.common import (
     find_session,
+    homes,
     homes_to_ask,
     json_option,
     print_json,
     print_table,
     with_client,
 )
+from runbookd.settings import Settings
 
 
 @click.command("sessions", epilog="Example: runbookd sessions --json | jq '.[0].id'")
 @json_option
 def sessions_command(as_json: bool) -> None:
     """List all sessions, the newest first."""
-    found = [
-        info
-        for home in homes_to_ask()
-        for info in with_client(lambda client: client.sessions(), home)
-    ]
+    found = [info for home in homes() for info in _sessions(home)]
     if as_json:
         print_json([info.model_dump(mode="json") for info in found])
         return
@@ -40,6 +38,16 @@ def sessions_command(as_json: bool) -> None:
         ],
         empty="no sessions yet; `runbookd open RUNBOOK` opens one, `runbookd drill` rehearses",
     )
+
+
+def _sessions(home: Settings) -> tuple[SessionInfo, ...]:
+    """A home's sessions; a drill that is over is read from the disk, nothing is started for it."""
+    if home in homes_to_ask():
+        return with_client(lambda client: client.sessions(), home)
+    from runbookd.daemon.archive import Archive
+
+    archive = Archive(home.sessions)
+    return tuple(archive.info(name) for name in sorted(archive.names(), reverse=True))
 
 
 @click.command("show", epilog="Example: runbookd show 20261124-0207")

@@ -64,7 +64,9 @@ async def following(
                 await follower.until(lambda state: state.seq > 0)
                 yield follower
             finally:
-                feeding.cancel()
+                # A closed session's stream ends by itself; breaking it off is for the others.
+                if not follower.state.closed:
+                    feeding.cancel()
     except BaseExceptionGroup as group:
         # The stream's own error explains the block's; a single one needs no group.
         raise group.exceptions[0] from None

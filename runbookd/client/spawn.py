@@ -43,7 +43,8 @@ async def _answers(socket: Path) -> bool:
 async def _start(settings: Settings) -> None:
     log = settings.home / "log" / "daemon.err"
     try:
-        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (settings.home, log.parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         output = log.open("ab")
     except OSError as error:
         raise DaemonUnavailable(

@@ -34,7 +34,8 @@ def log_to(home: Path, *, terminal: bool) -> TextIO:
         ]
     else:
         folder = home / "log"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
         stream = (folder / "daemon.jsonl").open("a", encoding="utf-8")
         final = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(

@@ -43,17 +43,14 @@ async def run_daemon(
     with sole_daemon(settings.home), stop_on_signals(stop):
         for warning in warnings(load_policies(settings.policies)):
             _log.warning("policy.warning", said=warning)
-        listener = listen(settings.socket, settings.socket_group)
         try:
-            await _serve(settings, listener, stop, on_demand, on_ready)
+            await _serve(settings, stop, on_demand, on_ready)
         finally:
-            listener.close()
             settings.socket.unlink(missing_ok=True)
 
 
 async def _serve(
     settings: Settings,
-    listener: socket.socket,
     stop: asyncio.Event,
     on_demand: bool,
     on_ready: Callable[[], None],
@@ -107,6 +104,8 @@ async def _serve(
         await ready.wait()
         if on_demand:
             running.append(tasks.create_task(_leave_when_idle(settings, sessions, service, stop)))
+        # Only now: who can connect finds a daemon that can answer.
+        listener = listen(settings.socket, settings.socket_group)
         answering = tasks.create_task(serve_app(build_app(service), listener, stop))
         on_ready()
         _log.info("daemon.ready", socket=str(settings.socket), sessions=len(sessions.served))

@@ -76,6 +76,8 @@ def _configuration(home: Path, world: dict[str, Any]) -> str:
         [
             "# Written by `runbookd drill`, anew for each one.",
             "isolated = true",
+            # Once its sessions are closed, nobody needs a drill's daemon for long.
+            "idle_exit_s = 60",
             f'runbooks = "{home / "runbooks"}"',
             f'policies = "{home / "policies"}"',
             "[slack]",

@@ -1,7 +1,8 @@
 """The drill's world: the broken service and the Slack stand-in, in one process, on two ports.
 
 ``python -m runbookd.drill.world --folder F`` starts both, then writes ``F/world.json``. It ends at
-SIGTERM, when the folder is gone, or after two hours, so that no rehearsal is left behind.
+SIGTERM, when the folder is gone, ten minutes after the drill's daemon has ended, or after two
+hours, so that no rehearsal is left behind.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from runbookd.drill.slack.server import serving as serving_slack
 
 _LIFETIME_S = 2 * 60 * 60
 _LOOK_EVERY_S = 1.0
+_ALONE_S = 10 * 60.0
+"""How long the world waits for a daemon that is gone: it may be started again by an attach."""
 
 
 @asynccontextmanager
@@ -82,12 +85,25 @@ def main(folder: Path) -> None:
 
 
 async def _until_stopped(stop: asyncio.Event, folder: Path) -> None:
+    lonely = 0.0
     while os.path.isdir(folder) and not stop.is_set():  # noqa: ASYNC240, PTH112 - a moment's work
+        lonely = 0.0 if _daemon_lives(folder.parent) else lonely + _LOOK_EVERY_S
+        if lonely >= _ALONE_S:
+            return
         try:
             async with asyncio.timeout(_LOOK_EVERY_S):
                 await stop.wait()
         except TimeoutError:
             continue
+
+
+def _daemon_lives(home: Path) -> bool:
+    """Whether the drill's daemon, which keeps its process id in the home, is there."""
+    try:
+        os.kill(int((home / "daemon.lock").read_text("ascii")), 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 if __name__ == "__main__":

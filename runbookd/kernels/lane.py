@@ -11,8 +11,9 @@ _WALL = re.compile(
 _REFUSED_REQUEST = re.compile(r"runbookd: the read-only lane|X-Runbookd-Refused")
 
 _FILES = (
-    "This cell runs in the read-only lane: it can write only in its scratch folder, signal nobody "
-    "and reach only its connectors; a change belongs in a gated cell"
+    "This cell runs in the read-only lane: it can write only in its scratch folder, read only what "
+    "the policy opens, signal nobody and reach only its connectors; a change belongs in a gated "
+    "cell"
 )
 _REQUEST = (
     "This cell runs in the read-only lane: its connectors let through only what reads; a request "

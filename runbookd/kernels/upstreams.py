@@ -16,6 +16,9 @@ import httpx
 from runbookd.errors import SecretUnavailable
 from runbookd.kernels.grants import ConnectorRule
 
+# Many servers close an idle connection after 5 s; one that is used again just then fails.
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=2.0)
+
 Resolve = Callable[[str], Awaitable[str]]
 """Turns a secret reference into its value; raises SecretUnavailable."""
 
@@ -53,7 +56,7 @@ class Upstreams:
         if identity not in self._transports:
             key = await self._resolve(rule.key) if rule.key else None
             self._transports[identity] = httpx.AsyncHTTPTransport(
-                verify=_tls(rule, key), trust_env=False
+                verify=_tls(rule, key), trust_env=False, limits=_LIMITS
             )
         return Upstream(httpx.URL(rule.url), headers, self._transports[identity])
 

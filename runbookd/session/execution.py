@@ -208,6 +208,11 @@ class Executions:
         """What the lane has to do with an error, for people."""
         if kernel.lane != "read-only":
             return ""
+        if error.startswith("NameError") and self._journal.state.kernels_lost:
+            return (
+                "The read-only kernel was started anew meanwhile, and what earlier steps had set "
+                "went with the old one; run those steps again"
+            )
         refusals = [f"runbookd: {refusal}" for refusal in kernel.refusals]
         return explain("\n".join([*refusals, error]))
 

@@ -22,19 +22,19 @@ _FATAL = {
     "access_denied": "the workspace does not let this app in; ask an admin",
     "ekm_access_denied": "an admin has suspended access",
     "forbidden_team": "the workspace does not allow this app",
-    "invalid_auth": "a token is wrong; run `runbookd slack login`",
+    "invalid_auth": "a token is wrong; set the right one with `runbookd secrets set`",
     "not_allowed_token_type": "the two tokens are of the wrong kind or swapped; "
     "the bot token starts with xoxb-, the app token with xapp-",
-    "not_authed": "a token is missing; run `runbookd slack login`",
+    "not_authed": "a token is missing; put it into the keyring with `runbookd secrets set`",
     "org_login_required": "the workspace is being moved; wait",
     "team_access_not_granted": "an admin must let the app into this workspace",
-    "token_expired": "a token has expired; run `runbookd slack login`",
-    "token_revoked": "a token was revoked; run `runbookd slack login`",
+    "token_expired": "a token has expired; set a new one with `runbookd secrets set`",
+    "token_revoked": "a token was revoked; set a new one with `runbookd secrets set`",
 }
 _WRONG = {
     "channel_not_found": "set slack.channel to the id of a channel that the app is in",
     "is_archived": "the channel is archived; set slack.channel to another",
-    "missing_scope": "install the app again with the scopes of `runbookd slack manifest`",
+    "missing_scope": "install the app again with the scopes in docs/quickstart.md",
     "not_in_channel": "invite the app to the channel",
 }
 _TRANSIENT = {"fatal_error", "internal_error", "request_timeout", "service_unavailable"}
