@@ -33,11 +33,11 @@ class Action:
 
 WALK = (
     Action("next_thing", "enter", "Enter", "next", "Do what the hint says: run, ask, tick off, go on", "Walk"),
-    Action("execute", "x", "x", "run approved", "Run the step that was approved, once", "Walk", True),
+    Action("execute", "x", "x", "run it", "Run the step that was approved, once", "Walk", True),
     Action("run_again", "r", "r", "again", "Run the step again, or ask for approval again", "Walk", True),
     Action("skip", "s", "s", "skip", "Leave the step out, and say why", "Walk", True),
     Action("interrupt", "i", "i", "interrupt", "Interrupt what is running (also Ctrl+C)", "Walk", True),
-    Action("revoke", "v", "v", "take back", "Take the request for approval back", "Walk", True),
+    Action("revoke", "v", "v", "revoke", "Take the request for approval back", "Walk", True),
     Action("note", "n", "n", "note", "Put a note on the timeline, at this step", "Evidence", True),
     Action("adhoc", "e,colon", "e", "ad hoc", "Write a cell of your own and run it read-only (also :)", "Evidence", True),
     Action("next_item", "j", "j", "next step", "Go to the next step", "Move"),

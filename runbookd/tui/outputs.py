@@ -26,7 +26,7 @@ SHOWN_TAIL = 100
 BLOB_LIMIT = 256 * 1024
 """A larger blob is not loaded for the screen."""
 
-_UNFINISHED = re.compile(r"(\r|\x1b(\[[0-9;:]{0,40})?)$")
+_UNFINISHED = re.compile(r"(\r|\x1b(\[[0-9;:]{0,40})?)\Z")
 
 _BARS: dict[OutputChannel, tuple[Run, ...]] = {
     "stdout": (("│ ", "rule"),),

@@ -28,7 +28,7 @@ class ParametersScreen(Screen[OpenSession | None]):
         given: what is known already, such as from the command line.
     """
 
-    AUTO_FOCUS = None  # on_mount knows better where to start
+    AUTO_FOCUS = ""  # on_mount knows better where to start
 
     BINDINGS = [
         Binding("escape", "dismiss(None)", "Cancel"),

@@ -134,6 +134,7 @@ async def test_the_command_lines_runbook_asks_for_what_is_missing() -> None:
     async with home(daemon, runbook=wanted) as (app, pilot):
         await until(pilot, app, "region *")
         assert isinstance(app.screen, ParametersScreen)
+        assert app.focused is app.screen.query_one("#p1")
         said = "\n".join(rows(app))
         assert "INC-7" in said
         await pilot.press("enter", "down", "down", "enter", "f5")

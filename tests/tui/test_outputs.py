@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runbookd.events import Content, OutputChannel, OutputData
@@ -31,6 +31,7 @@ def test_a_line_may_come_in_pieces() -> None:
     assert shown(output) == ["│ ab", "│ c", "│ d"]
 
 
+@example(["\x1b\n", "1"])
 @given(st.lists(st.text(alphabet="ab\n\r\x1b[31m;é世\t", max_size=20), max_size=8))
 def test_how_a_stream_is_cut_makes_no_difference(pieces: list[str]) -> None:
     whole, cut = Output(), Output()
