@@ -22,6 +22,7 @@ from runbookd.runbook.notebook import Runbook
 from runbookd.session.asking import Terms
 from runbookd.session.gate import Claim
 from runbookd.session.journal import Journal
+from runbookd.visible import one_line
 
 TakeOutput = Callable[[OutputChannel, Mapping[str, str | bytes]], Awaitable[None]]
 
@@ -259,9 +260,12 @@ class Lanes:
                 output_limit=limits.output,
             )
             kernel = await Kernel.start(options, self._ground.sandbox)
-        except BaseException:
+        except BaseException as error:
+            words = _last_words(scratch)
             grant.revoke()
             shutil.rmtree(scratch, ignore_errors=True)
+            if isinstance(error, KernelUnavailable) and words:
+                raise KernelUnavailable(error.message + words, "mend what it names") from None
             raise
         made = LaneKernel(
             kernel,
@@ -272,6 +276,15 @@ class Lanes:
         )
         self._ground.switchboard.connect(grant.token, self._journal, made)
         return made
+
+
+def _last_words(scratch: Path) -> str:
+    """What a kernel printed last before it gave up; its folder goes, so it is told here."""
+    for log in scratch.glob("*.log"):
+        lines = log.read_text("utf-8", "replace").strip().splitlines()
+        if lines:
+            return f" (it said: {one_line(lines[-1])})"
+    return ""
 
 
 def check_connectors(runbook: Runbook, policies: Policies) -> None:

@@ -115,7 +115,9 @@ def status(
 def _lane(state: SessionState) -> Run:
     assert state.opened is not None
     level = state.opened.sandbox.level
-    return ("lane UNENFORCED", "bad") if level == "none" else (f"lane {level}", "good")
+    if level != "none":
+        return f"lane {level}", "good"
+    return ("lane UNENFORCED", "bad") if state.opened.unenforced else ("no lane, all gated", "bad")
 
 
 def slack(health: Health | None) -> Run:
