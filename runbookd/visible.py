@@ -36,7 +36,7 @@ def visible(text: str, *, keep_sgr: bool = False) -> str:
         text: anything.
         keep_sgr: leave complete colour sequences (CSI … m) in, for a widget that understands them.
     """
-    if text.isascii() and text.isprintable():
+    if text.isascii() and text.replace("\n", "").isprintable():
         return text
     if not keep_sgr:
         return "".join(

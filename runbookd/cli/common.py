@@ -52,8 +52,15 @@ def homes() -> tuple[Settings, ...]:
 
 
 def homes_to_ask() -> tuple[Settings, ...]:
-    """:func:`homes`, but the drill's only while it runs: looking must not start a rehearsal."""
-    return tuple(home for home in homes() if not home.isolated or home.socket.exists())
+    """The homes whose daemon can know of sessions: looking starts no daemon without need.
+
+    A drill's home is asked only while its daemon runs; the other also when it holds sessions.
+    """
+    return tuple(
+        home
+        for home in homes()
+        if home.socket.exists() or (not home.isolated and home.sessions.is_dir())
+    )
 
 
 def find_session(name: str) -> tuple[Settings, Path]:

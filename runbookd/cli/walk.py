@@ -1,6 +1,7 @@
 """``runbookd``, ``open``, ``attach`` and ``run``: walking a runbook with and without a screen."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +56,12 @@ def attach_command(session: str | None, observe: bool) -> None:
     else:
         settings, folder = find_session(session)
         session = folder.name
-    run_screen(settings, session=session, observe=observe)
+    page = None
+    if settings.isolated:
+        from runbookd.drill.home import page_of
+
+        page = page_of(settings)
+    run_screen(settings, session=session, observe=observe, drill_page=page)
 
 
 @click.command(
@@ -201,6 +207,9 @@ def run_screen(
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("the screens need a terminal", "use `runbookd run` without one")
+    if "SSH_CONNECTION" in os.environ:
+        # A third of the bytes, and still smooth; Textual looks at it when it is imported.
+        os.environ.setdefault("TEXTUAL_FPS", "15")
     from runbookd.client.client import DaemonClient
     from runbookd.tui.app import RunbookdApp
 

@@ -1,5 +1,6 @@
 """The drill's home: a home of its own inside the user's, isolated from the environment."""
 
+import json
 import os
 import pwd
 import shutil
@@ -68,6 +69,15 @@ def world_folder(settings: Settings) -> Path:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, mode=0o700)
     return folder
+
+
+def page_of(drill: Settings) -> str | None:
+    """The page of the Slack stand-in of the drill in this home; None when it is over."""
+    try:
+        world = json.loads((drill.home / "world" / "world.json").read_text("utf-8"))
+        return str(world["slack"]["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _configuration(home: Path, world: dict[str, Any]) -> str:
