@@ -18,6 +18,19 @@ Risk = Literal["low", "medium", "high"]
 SandboxLevel = Literal["full", "process", "none"]
 CellStatus = Literal["ok", "error", "timeout", "interrupted", "died", "unknown"]
 OutputChannel = Literal["stdout", "stderr", "result", "display", "error"]
+RequestState = Literal[
+    "pending",
+    "approved",
+    "executing",
+    "done",
+    "failed",
+    "unknown",
+    "denied",
+    "expired",
+    "revoked",
+    "superseded",
+]
+"""The states of an approval (design, section 5)."""
 
 
 class Actor(Frozen):

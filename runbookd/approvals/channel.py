@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
 from runbookd.api import ChannelHealth
-from runbookd.approvals.view import RequestState, RequestView
+from runbookd.approvals.view import RequestView
+from runbookd.events import RequestState
 from runbookd.model import Digest, Frozen
 
 Ref = dict[str, str]

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from runbookd.approvals.details import line, moment
-from runbookd.approvals.view import RequestState, RequestView
+from runbookd.approvals.view import RequestView
+from runbookd.events import RequestState
 
 _HEADINGS: dict[RequestState, str] = {
     "pending": "Approval wanted",

@@ -1,23 +1,8 @@
 """What an approval channel shows of a request: one value with everything in it."""
 
-from typing import Literal
-
 from runbookd.approvals.request import RequestDocument, fingerprint
+from runbookd.events import RequestState
 from runbookd.model import Digest, Frozen
-
-RequestState = Literal[
-    "pending",
-    "approved",
-    "executing",
-    "done",
-    "failed",
-    "unknown",
-    "denied",
-    "expired",
-    "revoked",
-    "superseded",
-]
-"""The states of an approval (design, section 5)."""
 
 
 class RequestView(Frozen):

@@ -39,6 +39,7 @@ from runbookd.events import (
     OpenedData,
     Recorded,
     Recovered,
+    RequestState,
     SessionClosed,
     SessionOpened,
 )
@@ -56,20 +57,6 @@ CellMark = Literal[
     "unknown",
 ]
 """Where a cell stands. ``waiting`` is for an approval; ``unknown``: a crash hid the outcome."""
-
-RequestState = Literal[
-    "pending",
-    "approved",
-    "executing",
-    "done",
-    "failed",
-    "unknown",
-    "denied",
-    "expired",
-    "revoked",
-    "superseded",
-]
-"""The states of an approval (design, section 5)."""
 
 OPEN_REQUEST: frozenset[RequestState] = frozenset({"pending", "approved"})
 """States in which a request may still lead to an execution."""

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from runbookd.approvals.console import request_text
 from runbookd.approvals.request import ConnectorGrant
 from runbookd.approvals.slack import blocks, limits
-from runbookd.approvals.view import RequestState, RequestView
+from runbookd.approvals.view import RequestView
 from runbookd.drill.slack.blocks import complaints_about
 from runbookd.drill.slack.content import pings, total_text
 from runbookd.drill.slack.limits import BLOCKS_TOTAL, MESSAGE_BLOCKS
 from runbookd.drill.slack.modals import complaints_about_view
 from runbookd.errors import InputError
+from runbookd.events import RequestState
 
 from .. import samples
 

@@ -1,1 +1,0 @@
-"""Fakes and helpers for tests of runbooks and of runbookd itself."""
