@@ -58,10 +58,11 @@ def env(home: Path) -> Iterator[dict[str, str]]:
     yield {"PATH": os.environ["PATH"], "HOME": str(home), "RUNBOOKD_HOME": str(home)}
     for file, read in (
         ("daemon.lock", int),
-        ("world/world.json", lambda text: json.loads(text)["pid"]),
+        ("drill/daemon.lock", int),
+        ("drill/world/world.json", lambda text: json.loads(text)["pid"]),
     ):
         with contextlib.suppress(OSError, ValueError):
-            os.kill(read((home / "drill" / file).read_text()), signal.SIGTERM)
+            os.kill(read((home / file).read_text()), signal.SIGTERM)
 
 
 def walk_to_the_gate(terminal: Terminal) -> None:
