@@ -301,8 +301,8 @@ class Sessions:
             ready.set()
             self._served.pop(name, None)
             if writer.failed:
-                await _last_words(writer)
                 self._archive.problems[name] = "its record cannot be extended any more"
+                await _last_words(writer)
             await writer.close()
 
 

@@ -106,7 +106,7 @@ async def test_a_refused_token_is_said_with_what_to_do(
     async with running(channel):
         await becomes(lambda: channel.health().state == "refused")
         assert advice in channel.health().detail
-        assert "runbookd slack login" in channel.health().detail
+        assert "runbookd secrets set" in channel.health().detail
         with pytest.raises(Unavailable, match=advice) as refused:
             await channel.post(samples.view())
         assert "runbookd approve" in refused.value.hint
