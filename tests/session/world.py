@@ -58,6 +58,8 @@ PEOPLE = {
 }
 """mallory is in no group; bob and bob-phone are one person."""
 
+_TOKENS = itertools.count(1)
+
 UIDS = {uid: os_user for os_user, uid, _ in PEOPLE.values()}
 
 
@@ -321,7 +323,6 @@ class Daemon:
         self.ground = ground
         self.rules = rules
         self.boards = boards
-        self._tokens = itertools.count(1)
         self._stop = asyncio.Event()
         report = SandboxReport(level=ground.level, backend="test", kernel="test")  # type: ignore[arg-type]
         world = World(
@@ -334,8 +335,7 @@ class Daemon:
                 clock=clock,
                 policies=lambda: self.rules,
                 channels=boards,
-                # The start is random, so that a restart does not repeat a token.
-                token=lambda: sha256(f"{home}{next(self._tokens)}")[:32],
+                token=lambda: sha256(f"token {next(_TOKENS)}")[:32],
             ),
             redactor=lambda _: redactor or Redactor(),
         )
