@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from runbookd.cli.common import interrupt_on_signals
 from runbookd.cli.progress import Progress
 from runbookd.errors import InputError
 from runbookd.settings import Settings, load_settings
@@ -49,6 +50,7 @@ def drill_command(
     settings = load_settings()
     chosen = existing_runbook(runbook) if runbook else None
     if without_screen:
+        interrupt_on_signals()
         return asyncio.run(_headless(settings, chosen, decide, approval_timeout, as_json))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("the screens need a terminal", "use `runbookd drill --headless`")

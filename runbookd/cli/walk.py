@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runbookd.api import OpenSession
-from runbookd.cli.common import find_session, homes_to_ask, with_client
+from runbookd.cli.common import find_session, homes_to_ask, interrupt_on_signals, with_client
 from runbookd.errors import InputError
 from runbookd.model import JsonText
 from runbookd.settings import Settings, load_settings
@@ -113,6 +113,7 @@ def run_headless(
     from runbookd.cli.progress import Progress
     from runbookd.client.walk import walk
 
+    interrupt_on_signals()
     progress = Progress(as_json=as_json)
 
     async def work(client: "DaemonClient") -> "Walked":
@@ -137,8 +138,11 @@ def find_runbook(settings: Settings, name: str) -> Path:
         InputError: there is none.
     """
     for path in (Path(name), settings.runbooks / name, settings.runbooks / f"{name}.ipynb"):
-        if path.is_file():
-            return path.resolve()
+        try:
+            if path.is_file():
+                return path.resolve()
+        except (OSError, ValueError):
+            continue
     raise InputError(
         f"there is no runbook {name!r}",
         f"give a path, or the name of a notebook in {settings.runbooks}",

@@ -10,6 +10,7 @@ import structlog
 from fastapi import Body, Depends, FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException
 
 from runbookd import __version__
 from runbookd.api import (
@@ -115,6 +116,11 @@ def build_app(service: Service) -> FastAPI:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return _problem(InputError(f"{where}: {first['msg'].lower()}", "see the API's description"))
+
+    @app.exception_handler(HTTPException)
+    async def _refused(_: Request, error: HTTPException) -> JSONResponse:
+        problem = Problem(message=str(error.detail).lower(), exit_code=2)
+        return JSONResponse(problem.model_dump(), status_code=error.status_code)
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> JSONResponse:

@@ -13,6 +13,7 @@ from runbookd.events import Recorded
 from runbookd.session.state import OPEN_REQUEST, SessionState, fold_all
 
 _TAIL = 256 * 1024
+_NEWEST = 16
 
 
 class Archive:
@@ -77,12 +78,20 @@ class Archive:
 
     def last_checkpoint(self) -> str | None:
         """The latest checkpoint of the newest session, so that a deleted session shows."""
-        for name in sorted(self.names(), reverse=True):
+        newest = sorted(self.names(), reverse=True)[:_NEWEST]
+        for name in sorted(newest, key=self._opened, reverse=True):
             try:
                 return (self._folder / name / "checkpoint").read_text("utf-8")
             except OSError:
                 continue
         return None
+
+    def _opened(self, session: str) -> str:
+        """When a session was opened: two of one second have names in any order."""
+        try:
+            return next(self.lines(session)).ts
+        except (OSError, ValueError, StopIteration):
+            return ""
 
 
 def describe(state: SessionState) -> SessionInfo:

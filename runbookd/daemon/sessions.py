@@ -300,7 +300,7 @@ class Sessions:
         finally:
             ready.set()
             self._served.pop(name, None)
-            if writer.failed:
+            if writer.failed or session.failure:
                 self._archive.problems[name] = "its record cannot be extended any more"
                 await _last_words(writer)
             await writer.close()

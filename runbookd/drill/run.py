@@ -182,6 +182,14 @@ async def _start_world(folder: Path) -> dict[str, Any]:
         ],
         setsid=True,
     )
+    try:
+        return await _world_of(pid, folder, log)
+    except BaseException:
+        stop_process(pid)
+        raise
+
+
+async def _world_of(pid: int, folder: Path, log: Path) -> dict[str, Any]:
     description = folder / "world.json"
     deadline = time.monotonic() + _WORLD_START_S
     while time.monotonic() < deadline:
@@ -189,10 +197,9 @@ async def _start_world(folder: Path) -> dict[str, Any]:
             world: dict[str, Any] = json.loads(description.read_text("utf-8"))
             return world
         if os.waitpid(pid, os.WNOHANG)[0] == pid:  # noqa: ASYNC222 - does not wait
-            words = log.read_text("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+            words = log.read_text("utf-8", "replace").strip().splitlines() or ["it said nothing"]  # noqa: ASYNC240 - a moment's work
             raise DaemonUnavailable(f"the drill's world could not start: {words[-1]}", f"see {log}")
         await asyncio.sleep(0.02)
-    stop_process(pid)
     raise DaemonUnavailable("the drill's world did not start in time", f"see {log}")
 
 

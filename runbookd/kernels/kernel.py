@@ -14,6 +14,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Literal
 
+import structlog
+
 from runbookd.errors import CommandRefused, KernelUnavailable
 from runbookd.events import Lane, SandboxLevel
 from runbookd.kernels.environment import prepare_scratch
@@ -38,6 +40,8 @@ from runbookd.model import JsonText
 __all__ = ["Kernel", "KernelOptions", "KernelOutput", "OnOutput", "Outcome"]
 
 OnOutput = Callable[[KernelOutput], Awaitable[None]]
+
+_log = structlog.get_logger(__name__)
 
 _NOTICE_S = 0.1
 _LAST_WORDS_S = 0.15
@@ -214,11 +218,15 @@ class Kernel:
                         async with asyncio.timeout(_ORDERLY_S):
                             await self._gone.wait()
             finally:
-                if self._current is not None and self._current.stopped is None:
+                # One that died by itself is not to look as if somebody had stopped it.
+                ended_by_us = not self._died.is_set()
+                if self._current is not None and self._current.stopped is None and ended_by_us:
                     self._current.stopped = "interrupted"
                 self._kill("it was ended")
                 try:
                     await self._tender
+                except Exception as error:  # noqa: BLE001 - the kernel is gone; its end is not at stake
+                    _log.error("kernel.tending_failed", kernel=self.id, error=repr(error))
                 finally:
                     self._wire.close()
                     self._ended = True

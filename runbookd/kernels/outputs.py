@@ -46,6 +46,7 @@ class Gathering:
         self._limit = limit
         self._used = 0
         self._full = False
+        self._last_error_kept = False
         self._ready: deque[KernelOutput] = deque()
         self._channel: OutputChannel = "stdout"
         self._text: list[str] = []
@@ -128,7 +129,7 @@ class Gathering:
         mimes = {
             one_line(str(mime), 255): _decoded(str(mime), value) for mime, value in data.items()
         }
-        self._used += _PIECE_COST + sum(_size(value) for value in mimes.values())
+        self._used += sum(_PIECE_COST + _size(value) for value in mimes.values())
         self._close()
         if self._used <= self._limit:
             self._ready.append(KernelOutput(channel, mimes))
@@ -140,9 +141,15 @@ class Gathering:
         text = (
             "\n".join(lines) or f"{_clean(content.get('ename'))}: {_clean(content.get('evalue'))}"
         )
-        # An error is worth having even where the limit is used up, but not without end.
+        # An error is worth having even where the limit is used up: once, and not without end.
+        if self._full and self._last_error_kept:
+            return
+        self._last_error_kept = self._full
+        text = text[:_ERROR_RESERVE]
+        self._used += _PIECE_COST + _size(text)
         self._close()
-        self._ready.append(KernelOutput("error", {"text/plain": text[:_ERROR_RESERVE]}))
+        self._ready.append(KernelOutput("error", {"text/plain": text}))
+        self._note_overflow()
 
     def _note_overflow(self) -> None:
         if self._used > self._limit and not self._full:

@@ -84,6 +84,9 @@ class Session:
         runbook: the frozen runbook.
         lanes: starts its kernels.
         tools: the rest of the world.
+
+    Attributes:
+        failure: why the session ended although nobody closed it; empty while all is well.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class Session:
         self._deadlines: dict[str, int] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._ending = asyncio.Event()
+        self.failure = ""
 
     @property
     def state(self) -> SessionState:
@@ -168,6 +172,7 @@ class Session:
             await work
         except RecordUnwritable as error:
             _log.error("session.record_failed", session=self.state.id, error=str(error))
+            self.failure = str(error)
             self._ending.set()
         except RunbookdError as error:
             _log.warning("session.work_failed", session=self.state.id, error=str(error))

@@ -65,6 +65,7 @@ class OutputSink:
             await self._journal.append(event)
 
     async def _content(self, mime: str, value: str | bytes) -> Content:
+        mime = self._redactor.text(mime)[0]
         raw = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
         if isinstance(value, str) and len(raw) <= INLINE_BYTES:
             return Content(mime=mime, bytes=len(raw), text=value)

@@ -1,9 +1,10 @@
 """The read-only lane of a session: one kernel, kept, and started again when it died."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
-from runbookd.errors import KernelUnavailable
+from runbookd.errors import KernelUnavailable, RecordUnwritable
 from runbookd.events import (
     DAEMON,
     KernelDied,
@@ -75,7 +76,9 @@ class ReadOnlyLane:
         self._kernel = None
         await kernel.end()
         gone = KernelGoneData(kernel=kernel.id, lane="read-only", why=why)
-        await self._journal.append(KernelDied(data=gone), actor=DAEMON)
+        # Where even that cannot be recorded, nothing will run any more: the engine sees to it.
+        with contextlib.suppress(RecordUnwritable):
+            await self._journal.append(KernelDied(data=gone), actor=DAEMON)
 
     async def interrupt(self) -> None:
         """Interrupt what runs, if there is a kernel."""
