@@ -27,15 +27,21 @@ from runbookd.api import (
 )
 from runbookd.errors import InputError, RunbookdError
 from runbookd.events import Actor
+from runbookd.visible import one_line
 
 _log = structlog.get_logger(__name__)
+_LONGEST = 2000
 _STATUS = {1: 409, 2: 400, 3: 403, 4: 500, 5: 503}
 SessionId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 BlobDigest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Service(Protocol):
-    """What the API offers; :class:`runbookd.daemon.sessions.Sessions` implements it."""
+    """What the API offers; :class:`runbookd.daemon.service.DaemonService` implements it."""
+
+    async def used(self) -> None:
+        """A client asks for something."""
+        ...
 
     def actor(self, uid: int) -> Actor:
         """Who a user id is."""
@@ -86,7 +92,7 @@ class Service(Protocol):
         ...
 
 
-def peer(request: Request) -> int:
+async def peer(request: Request) -> int:
     """The user id that :class:`~.server.PeerProtocol` put into the scope."""
     client = request.client
     if client is None or client.host != "uid":
@@ -105,6 +111,7 @@ def build_app(service: Service) -> FastAPI:
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(service.used)],
     )
 
     @app.exception_handler(RunbookdError)
@@ -125,11 +132,8 @@ def build_app(service: Service) -> FastAPI:
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
         _log.error("api.failed", path=request.url.path, exc_info=error)
-        return _problem(
-            RunbookdError(
-                f"the daemon failed at this ({type(error).__name__})", "its log says more"
-            )
-        )
+        told = f"the daemon failed at this ({type(error).__name__})"
+        return _problem(RunbookdError(told, "its log says more"), status=500)
 
     @app.get("/v1/health")
     async def health(uid: Peer) -> Health:
@@ -185,6 +189,11 @@ def build_app(service: Service) -> FastAPI:
     return app
 
 
-def _problem(error: RunbookdError) -> JSONResponse:
-    problem = Problem(message=error.message, hint=error.hint, exit_code=error.exit_code)
-    return JSONResponse(problem.model_dump(), status_code=_STATUS.get(error.exit_code, 500))
+def _problem(error: RunbookdError, status: int | None = None) -> JSONResponse:
+    """The answer that tells an error; what it quotes may hold anything, and is made visible."""
+    problem = Problem(
+        message=one_line(error.message, _LONGEST),
+        hint=one_line(error.hint, _LONGEST),
+        exit_code=error.exit_code,
+    )
+    return JSONResponse(problem.model_dump(), status or _STATUS.get(error.exit_code, 500))

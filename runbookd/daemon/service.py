@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 from runbookd import __version__
@@ -63,9 +62,12 @@ class DaemonService:
         self.last_used = time.monotonic()
         self.followers = 0
 
+    async def used(self) -> None:
+        """A client asks for something."""
+        self.last_used = time.monotonic()
+
     def actor(self, uid: int) -> Actor:
         """Who a user id is: a person of the policies, or the account's own name."""
-        self.last_used = time.monotonic()
         identity = identity_for(self._policies(), os_user=os_user(uid))
         return Actor(kind="person", id=identity.actor_id, auth="peercred")
 
@@ -99,10 +101,15 @@ class DaemonService:
 
         Raises:
             InputError: another user than the daemon's named a notebook outside of the folder:
-                the daemon reads no file for somebody who may not read it.
+                the daemon reads no file for somebody who may not read it; or no file can have
+                that name.
         """
-        path = Path(wanted.runbook)
-        path = (path if path.is_absolute() else self._settings.runbooks / path).resolve()
+        try:
+            path = (self._settings.runbooks / wanted.runbook).resolve()
+        except (OSError, RuntimeError, ValueError):
+            raise InputError(
+                f"no file can be called {wanted.runbook!r}", "see `runbookd open --help`"
+            ) from None
         inside = self._settings.runbooks.resolve() in path.parents
         if uid != os.getuid() and not inside:
             raise InputError(
