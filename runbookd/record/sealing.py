@@ -37,7 +37,7 @@ class Sealer:
         lines: list[tuple[Recorded, bytes]] = []
         for event in events:
             clean, rules = scrubbed(event, self._redactor)
-            mono, boot = _monotonic(self._clock)
+            mono, boot = monotonic(self._clock)
             line = Recorded(
                 log=chain.log,
                 seq=chain.size,
@@ -68,7 +68,7 @@ def _serialised(line: Recorded) -> bytes:
     return raw
 
 
-def _monotonic(clock: Clock) -> tuple[int, str]:
+def monotonic(clock: Clock) -> tuple[int, str]:
     """The monotonic time, and the name of the span that it can be compared in.
 
     Nanoseconds outgrow the integers of JSON after 104 days without a reboot. So the span is the

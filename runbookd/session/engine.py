@@ -44,6 +44,7 @@ from runbookd.policy.model import Policies
 from runbookd.policy.people import identity_of
 from runbookd.record.blobs import BlobStore
 from runbookd.record.redaction import Redactor
+from runbookd.record.sealing import monotonic
 from runbookd.runbook.notebook import Runbook
 from runbookd.session import asking, gate, rules
 from runbookd.session.execution import Executions
@@ -115,7 +116,6 @@ class Session:
             read_only=self._read_only,
         )
         self._lock = asyncio.Lock()
-        self._deadlines: dict[str, int] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._ending = asyncio.Event()
         self.failure = ""
@@ -205,15 +205,15 @@ class Session:
     def _moment(self, asked: Request) -> datetime:
         """Now, as far as a request's expiry goes: a clock that is set back wins no time.
 
-        How long a request may live still is measured by the wall clock when it is first seen, and
-        from then on by the clock that never goes back, too; the later of the two counts.
+        The wall clock, or what has passed since the request by the clock that never goes back,
+        whichever is later. After a reboot only the first is known.
         """
         now = self._tools.clock.now()
-        mono = self._tools.clock.monotonic_ns()
-        expiry = parse_rfc3339(asked.expires_at)
-        left_ns = (expiry - now) // timedelta(microseconds=1) * 1000
-        deadline = self._deadlines.setdefault(asked.id, mono + left_ns)
-        return max(now, expiry - timedelta(microseconds=(deadline - mono) // 1000))
+        mono, boot = monotonic(self._tools.clock)
+        if boot != asked.boot:
+            return now
+        since = timedelta(microseconds=(mono - asked.mono) // 1000)
+        return max(now, parse_rfc3339(asked.requested_at) + since)
 
     async def _expire(self) -> None:
         async with self._lock:
@@ -355,7 +355,6 @@ class Session:
             revoked = ApprovalRevoked(cell=cell.id, request=step.instead_of, data=taken)
             events = (revoked, *events)
         await self._journal.append(*events, actor=actor)
-        self._moment(self.state.requests[request])
         self._show_revoked(events)
         await self._journal.checkpoint()
         self._start(self._board.post(request))

@@ -95,7 +95,10 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request for approval and what became of it."""
+    """A request for approval and what became of it.
+
+    ``mono`` (ns, comparable within ``boot``) and ``requested_at`` are when it was recorded.
+    """
 
     id: str
     cell: str
@@ -117,6 +120,8 @@ class Request:
     refusals: int = 0
     execution: str | None = None
     posted: dict[str, dict[str, str]] = field(default_factory=dict)
+    mono: int = 0
+    boot: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +284,8 @@ def _apply(state: SessionState, line: Recorded) -> SessionState:
                 requested_at=line.ts,
                 expires_at=event.data.expires_at,
                 requester=event.data.requester,
+                mono=line.mono,
+                boot=line.boot,
             )
             state = replace(state, requests={**state.requests, asked.id: asked})
             return _cell_changed(state, asked.cell, mark="waiting", request=asked.id)

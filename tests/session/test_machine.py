@@ -8,6 +8,7 @@ is held against that.
 
 import asyncio
 import contextlib
+import math
 import os
 import shutil
 import tempfile
@@ -70,7 +71,7 @@ class Asked:
     requester: str
     quorum: int
     rules: str
-    deadline: int
+    deadline: float
     approved_by: set[str] = field(default_factory=set)
     dead: str = ""
     ran: int = 0
@@ -116,6 +117,7 @@ ASIDE = st.one_of(
         _step("executions_go_on"),
         _step("interrupt"),
         _step("daemon_dies"),
+        _step("machine_reboots"),
         _step("daemon_ends"),
     ),
 )
@@ -238,10 +240,10 @@ class Walk(RuleBasedStateMachine):
             if other.cell == cell and not other.ran:
                 other.dead = other.dead or why
 
-    def _deadline(self, request: str) -> int:
-        """When a request is over by the clock that does not jump, as seen at this moment."""
+    def _deadline(self, request: str) -> float:
+        """When a request is over by the clock that does not jump."""
         left = parse_rfc3339(self.state.requests[request].expires_at) - self.clock.time
-        return self.clock.mono + int(left.total_seconds() * 1e9)
+        return self.clock.mono + left.total_seconds() * 1e9
 
     def drive(self, reason: str, who: str) -> None:
         self._command(TakeDriver(reason=reason), who)
@@ -330,6 +332,16 @@ class Walk(RuleBasedStateMachine):
         self.wait(self.daemon.crashed(home))
         self._go_on(home)
 
+    def machine_reboots(self) -> None:
+        """The clock that does not jump begins anew, and only the other is left to go by."""
+        self.homes += 1
+        home = self.folder / f"home-{self.homes}"
+        self.wait(self.daemon.crashed(home))
+        self.clock.mono, self.clock.name = 1_000, f"boot-{self.homes}"
+        for asked in self.ledger.values():
+            asked.deadline = math.inf
+        self._go_on(home)
+
     def daemon_ends(self) -> None:
         self.wait(self.daemon.end())
         self._go_on(self.daemon.home)
@@ -338,9 +350,6 @@ class Walk(RuleBasedStateMachine):
         self.daemon = self._daemon(home)
         self.wait(self.daemon.start())
         self.wait(self._settle())
-        # A restart has only the wall clock to go by: that other clock may be another boot's.
-        for name, asked in self.ledger.items():
-            asked.deadline = self._deadline(name)
 
     # ---- what must hold ----------------------------------------------------------------------
 
