@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import os
+import stat
 import sys
 import time
 from pathlib import Path
 
 from runbookd.errors import DaemonUnavailable
-from runbookd.settings import Settings
+from runbookd.settings import Settings, default_socket
 
 START_TIMEOUT_S = 30.0
 _POLL_S = 0.02
@@ -18,8 +19,10 @@ async def ensure_daemon(settings: Settings, *, start: bool = True) -> None:
     """Return once a daemon answers on the socket of ``settings``.
 
     Raises:
-        DaemonUnavailable: none answers and none may or can be started; says why.
+        DaemonUnavailable: none answers and none may or can be started; says why. Also when the
+            place where the daemon would be is another user's.
     """
+    _refuse_foreign(settings)
     if await _answers(settings.socket):
         return
     if not start:
@@ -27,6 +30,22 @@ async def ensure_daemon(settings: Settings, *, start: bool = True) -> None:
             f"no daemon serves {settings.home}", "start one with `runbookd serve`"
         )
     await _start(settings)
+
+
+def _refuse_foreign(settings: Settings) -> None:
+    """Where nobody named a socket, only our own daemon is spoken to.
+
+    The default may lie in the temporary folder, where anybody can make a folder of that name and
+    a daemon in it that approves everything. A socket that was named may be another user's.
+    """
+    folder = settings.socket.parent
+    if settings.socket == default_socket(settings.home) and os.path.lexists(folder):
+        found = folder.lstat()
+        if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+            raise DaemonUnavailable(
+                f"{folder} is not ours, so no daemon is looked for in it",
+                "remove it, or set RUNBOOKD_SOCKET",
+            )
 
 
 async def _answers(socket: Path) -> bool:
@@ -66,19 +85,29 @@ async def _start(settings: Settings) -> None:
             setsid=True,
         )
     deadline = time.monotonic() + START_TIMEOUT_S
+    left = False
     while time.monotonic() < deadline:
         if await _answers(settings.socket):
             return
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:  # noqa: ASYNC222 - does not wait
-            # Another client may have started one at the same moment: then ours left again.
-            await asyncio.sleep(_POLL_S)
-            if await _answers(settings.socket):
-                return
+        left = left or os.waitpid(pid, os.WNOHANG)[0] == pid  # noqa: ASYNC222 - does not wait
+        # Another client may have started one at the same moment: then ours left again.
+        if left and not _is_held(settings.home) and not await _answers(settings.socket):
             raise DaemonUnavailable(_last_words(log, said_before), f"more is in {log}")
         await asyncio.sleep(_POLL_S)
     raise DaemonUnavailable(
         f"the daemon did not answer within {START_TIMEOUT_S:.0f} s", f"see {log}"
     )
+
+
+def _is_held(home: Path) -> bool:
+    """Whether a process that is alive has the home, by the number in its lock file."""
+    try:
+        os.kill(int((home / "daemon.lock").read_text("ascii")), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -11,7 +11,7 @@ import structlog
 from runbookd.approvals.channel import Channel, DecisionSink
 from runbookd.clock import SystemClock
 from runbookd.daemon.app import build_app
-from runbookd.daemon.server import listen, serve_app, sole_daemon, stop_on_signals
+from runbookd.daemon.server import BACKLOG, bind, serve_app, sole_daemon, stop_on_signals
 from runbookd.daemon.service import DaemonService
 from runbookd.daemon.sessions import Sessions, World
 from runbookd.daemon.tokens import slack_tokens
@@ -43,14 +43,17 @@ async def run_daemon(
     with sole_daemon(settings.home), stop_on_signals(stop):
         for warning in warnings(load_policies(settings.policies)):
             _log.warning("policy.warning", said=warning)
+        listener = bind(settings.socket, settings.socket_group)
         try:
-            await _serve(settings, stop, on_demand, on_ready)
+            await _serve(settings, listener, stop, on_demand, on_ready)
         finally:
+            listener.close()
             settings.socket.unlink(missing_ok=True)
 
 
 async def _serve(
     settings: Settings,
+    listener: socket.socket,
     stop: asyncio.Event,
     on_demand: bool,
     on_ready: Callable[[], None],
@@ -105,7 +108,7 @@ async def _serve(
         if on_demand:
             running.append(tasks.create_task(_leave_when_idle(settings, sessions, service, stop)))
         # Only now: who can connect finds a daemon that can answer.
-        listener = listen(settings.socket, settings.socket_group)
+        listener.listen(BACKLOG)
         answering = tasks.create_task(serve_app(build_app(service), listener, stop))
         on_ready()
         _log.info("daemon.ready", socket=str(settings.socket), sessions=len(sessions.served))

@@ -20,7 +20,8 @@ from runbookd.daemon.peer import peer_uid
 from runbookd.errors import DaemonUnavailable
 
 _log = structlog.get_logger(__name__)
-_BACKLOG = 128
+BACKLOG = 128
+"""How many connections may wait to be accepted."""
 
 
 class PeerProtocol(H11Protocol):
@@ -79,8 +80,8 @@ def sole_daemon(home: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def listen(path: Path, group: str | None = None) -> socket.socket:
-    """A listening socket at ``path``; call it only while holding :func:`sole_daemon`.
+def bind(path: Path, group: str | None = None) -> socket.socket:
+    """A socket at ``path`` that does not listen yet; call it only under :func:`sole_daemon`.
 
     A socket file that a dead daemon left is replaced. Others than the owner reach it only with
     ``group``, whose members then may.
@@ -98,7 +99,8 @@ def listen(path: Path, group: str | None = None) -> socket.socket:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder = path.parent.stat()
-        if folder.st_uid != os.getuid() or folder.st_mode & stat.S_IWOTH:
+        owners = {folder.st_uid, path.parent.lstat().st_uid}
+        if owners != {os.getuid()} or folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise DaemonUnavailable(
                 f"the socket's folder {path.parent} is not ours alone",
                 "set RUNBOOKD_SOCKET to a path in a folder of yours",
@@ -114,7 +116,6 @@ def listen(path: Path, group: str | None = None) -> socket.socket:
             os.chown(path, -1, gid)
             os.chown(path.parent, -1, gid)
             path.parent.chmod(0o750)
-        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise DaemonUnavailable(
@@ -135,6 +136,7 @@ async def serve_app(app: ASGIApp, listener: socket.socket, stop: asyncio.Event) 
         http=PeerProtocol,
         ws="none",
         lifespan="off",
+        backlog=BACKLOG,
         log_config=None,
         access_log=False,
         proxy_headers=False,
