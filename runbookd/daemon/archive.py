@@ -5,12 +5,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from runbookd.api import SessionInfo
-from runbookd.errors import InputError, RunbookdError
+from runbookd.errors import InputError, RecordError, RunbookdError
 from runbookd.events import Recorded
 from runbookd.session.state import OPEN_REQUEST, SessionState, fold_all
+from runbookd.visible import one_line
 
 _TAIL = 256 * 1024
 _NEWEST = 16
@@ -47,8 +46,11 @@ class Archive:
     def lines(self, session: str) -> Iterator[Recorded]:
         """A record's lines. Raises ValueError where one is not whole."""
         with (self.folder(session) / "record.jsonl").open("rb") as file:
-            for line in file:
-                yield Recorded.from_json(json.loads(line))
+            for raw in file:
+                line = json.loads(raw)
+                if not isinstance(line, dict):
+                    raise ValueError("a line of its record is no JSON object")
+                yield Recorded.from_json(line)
 
     def info(self, session: str) -> SessionInfo:
         """A session that nobody serves, from its record."""
@@ -56,9 +58,9 @@ class Archive:
             return self._described[session]
         try:
             found = describe(fold_all(self.lines(session)))
-        except (ValueError, ValidationError, RunbookdError) as error:
+        except (ValueError, OSError, RecursionError, RunbookdError) as error:
             self.folder(session)
-            first = str(error).splitlines()[0]
+            first = one_line(str(error))
             found = _broken(session, self.problems.get(session) or first)
         if session in self.problems:
             found = found.model_copy(update={"problem": self.problems[session]})
@@ -95,8 +97,9 @@ class Archive:
 
 
 def describe(state: SessionState) -> SessionInfo:
-    """A session in a list."""
-    assert state.opened is not None
+    """A session in a list. Raises RecordError when there is no line of it."""
+    if state.opened is None:
+        raise RecordError("its record holds no line", "the daemon ended while it was opened")
     waiting = tuple(
         f"approval {asked.digest[:8]}" if asked.state == "pending" else f"run {asked.digest[:8]}"
         for asked in state.requests.values()
@@ -139,15 +142,15 @@ def _broken(session: str, problem: str) -> SessionInfo:
 
 def _is_closed(record: Path) -> bool:
     """Whether the record ends with ``session.closed`` and a checkpoint over it."""
-    with record.open("rb") as file:
-        file.seek(0, 2)
-        size = file.tell()
-        file.seek(max(0, size - _TAIL))
-        tail = file.read()
-    if not tail.endswith(b"\n"):
-        return False
     try:
+        with record.open("rb") as file:
+            file.seek(0, 2)
+            size = file.tell()
+            file.seek(max(0, size - _TAIL))
+            tail = file.read()
         kinds = [json.loads(line).get("type") for line in tail.splitlines()[-2:]]
-    except (ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+    if not tail.endswith(b"\n"):
         return False
     return kinds == ["session.closed", "checkpoint"]

@@ -90,6 +90,9 @@ class Sessions:
                 except RunbookdError as error:
                     _log.error("session.not_taken_up", session=folder.name, error=str(error))
                     self._archive.problems[folder.name] = str(error)
+                except Exception as error:  # noqa: BLE001 - one broken session must not end the daemon
+                    _log.exception("session.not_taken_up", session=folder.name)
+                    self._archive.problems[folder.name] = f"{type(error).__name__}; see the log"
             ready.set()
             await stop.wait()
             self._tasks = None

@@ -32,6 +32,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def one(home: Path | None = None, **settings: str) -> Served:
         made = Served(home or tmp_path / "home", tmp_path, settings)
         started.append(made)
+        assert made.socket.name, f"it left with {made.process.returncode}: {made.said}"
         return made
 
     yield one
