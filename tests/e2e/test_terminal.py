@@ -99,7 +99,8 @@ async def test_the_drill_by_keys_with_the_terminal_killed_while_it_waits(
     with Terminal([*RUNBOOKD, "attach"], env, columns=200, lines=50) as terminal:
         screen = terminal.until("approved")
         assert screen.count("done") >= 5, screen
-        assert requested["data"]["digest"][:8] in terminal.until("dana")
+        shown = requested["data"]["digest"][:8]
+        terminal.until(lambda text: "dana" in text and shown in text)
         press_until(terminal, "x", home, "approval.claimed")
         terminal.until(lambda _: recorded(home, "approval.finished") is not None)
         terminal.until("reaped")
