@@ -24,6 +24,7 @@ from runbookd.errors import (
     RecordUnwritable,
     RunbookdError,
     RunbookError,
+    Unavailable,
 )
 from runbookd.events import (
     DAEMON,
@@ -170,8 +171,11 @@ class Sessions:
         policies = self._world.tools.policies()
         check_connectors(runbook, policies)
         async with self._opening:
+            if self._tasks is None:
+                raise Unavailable("the daemon is ending", "run the command again")
             data = await self._opened(wanted, runbook, policies, parameters)
             folder = self._new_folder(runbook)
+            writer: RecordWriter | None = None
             try:
                 await asyncio.to_thread(_freeze, folder / "runbook.ipynb", runbook.raw)
                 redactor = self._world.redactor(policies)
@@ -186,8 +190,12 @@ class Sessions:
                 opened = data.model_copy(update={"vkey": writer.vkey})
                 await journal.append(SessionOpened(data=opened), actor=actor)
                 await journal.checkpoint()
-            except BaseException:
+            except BaseException as error:
+                if writer is not None:
+                    await writer.close()
                 shutil.rmtree(folder, ignore_errors=True)
+                if isinstance(error, OSError):
+                    raise _unwritable(folder, error) from None
                 raise
             frozen = _frozen(runbook, opened)
             await self._serve(folder, journal, writer, redactor, frozen)
@@ -234,7 +242,10 @@ class Sessions:
         moment: datetime = self._world.clock.now()
         name = f"{moment:%Y%m%d-%H%M%S}-{slug}-{self._world.tools.token()[:4]}"
         folder = self._folder / name
-        folder.mkdir(parents=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, mode=0o700)
+        except OSError as error:
+            raise _unwritable(folder, error) from None
         return folder
 
     # ---- taking up -------------------------------------------------------------------------
@@ -249,20 +260,25 @@ class Sessions:
             clock=self._world.clock,
             redactor=redactor,
         )
-        state = fold_all(lines)
-        if state.opened is None or state.opened.runbook.digest != runbook.digest:
+        try:
+            state = fold_all(lines)
+            if state.opened is None or state.opened.runbook.digest != runbook.digest:
+                raise RecordError("the frozen notebook is not the one that was opened")
+            journal = Journal(writer, folder / "record.jsonl", state)
+            unknown = tuple(run.id for run in state.executions.values() if run.status is None)
+            if state.closed:
+                # The daemon ended between the closing and the checkpoint over it.
+                await journal.checkpoint()
+            elif unknown or torn or state.kernel:
+                data = RecoveredData(executions=unknown, torn_bytes=torn)
+                await journal.append(Recovered(data=data))
+                await journal.checkpoint()
+        except BaseException:
             await writer.close()
-            raise RecordError("the frozen notebook is not the one that was opened")
-        journal = Journal(writer, folder / "record.jsonl", state)
+            raise
         if state.closed:
-            # The daemon ended between the closing and the checkpoint over it.
-            await journal.checkpoint()
             await writer.close()
             return
-        unknown = tuple(run.id for run in state.executions.values() if run.status is None)
-        if unknown or torn or state.kernel:
-            await journal.append(Recovered(data=RecoveredData(executions=unknown, torn_bytes=torn)))
-            await journal.checkpoint()
         frozen = _frozen(runbook, state.opened)
         await self._serve(folder, journal, writer, redactor, frozen)
 
@@ -314,6 +330,13 @@ async def _last_words(writer: RecordWriter) -> None:
     said = NoteData(text="The record could not be extended: nothing ran after the line before.")
     with contextlib.suppress(RecordUnwritable):
         await writer.last_words(NoteAdded(data=said), actor=DAEMON)
+
+
+def _unwritable(folder: Path, error: OSError) -> RecordUnwritable:
+    return RecordUnwritable(
+        f"no session can be made in {folder.parent}: {error.strerror}",
+        "look at the disk's free space and health",
+    )
 
 
 def _gated(cell: CellPlan) -> CellPlan:
