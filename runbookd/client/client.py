@@ -123,7 +123,7 @@ class DaemonClient:
         Ends when the session is closed, or at the last line with ``follow=False``.
 
         Raises:
-            DaemonUnavailable: the daemon went away.
+            DaemonUnavailable: the daemon went away, or is of another version.
         """
         query = {"start": start, "follow": int(follow)}
         url = f"/sessions/{session}/events"
@@ -134,9 +134,12 @@ class DaemonClient:
                 if answer.is_error:
                     await answer.aread()
                     raise _problem(answer)
-                async for line in answer.aiter_lines():
-                    if line:
-                        yield Recorded.from_json(json.loads(line))
+                rest = b""
+                async for piece in answer.aiter_bytes():
+                    # Not httpx's lines, which end at U+2028 and the like, too.
+                    *lines, rest = (rest + piece).split(b"\n")
+                    for line in lines:
+                        yield _recorded(line)
         except httpx.HTTPError as error:
             raise _gone(error) from None
 
@@ -160,10 +163,21 @@ def _parse(answer: httpx.Response, shape: type[_T]) -> _T:
     try:
         return TypeAdapter(shape).validate_json(answer.content)
     except ValidationError:
-        raise DaemonUnavailable(
-            "the daemon answered in a form this version does not know",
-            "end the running daemon, so that one of this version is started",
-        ) from None
+        raise _other_version() from None
+
+
+def _recorded(line: bytes) -> Recorded:
+    try:
+        return Recorded.from_json(json.loads(line))
+    except (ValueError, AttributeError):
+        raise _other_version() from None
+
+
+def _other_version() -> DaemonUnavailable:
+    return DaemonUnavailable(
+        "the daemon answered in a form this version does not know",
+        "end the running daemon, so that one of this version is started",
+    )
 
 
 def _gone(error: httpx.HTTPError) -> DaemonUnavailable:
