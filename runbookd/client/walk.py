@@ -1,16 +1,18 @@
 """Walks a session from the first step to the last without a screen. Gates stay gates."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from runbookd.api import CloseSession, Interrupt, RevokeRequest, RunCell, SkipCell
 from runbookd.client.client import DaemonClient
 from runbookd.client.follow import Follower, OnLine, following
-from runbookd.errors import RunbookdError
-from runbookd.session.state import OPEN_REQUEST
+from runbookd.errors import CommandRefused, RunbookdError
 
 HEADLESS_SKIP = "headless run: nobody is here to do this step"
 _CLEANUP_S = 15.0
+_AGAIN_S = 0.1
+_NEWS_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,11 @@ async def walk(
         try:
             walked = await _steps(client, session, follower, keep_going, approval_timeout_s)
         except BaseException:
-            await _clean_up(client, session, follower)
+            # To its end, though the fault that broke off the events may cancel us meanwhile.
+            cleaning = asyncio.create_task(_clean_up(client, session))
+            while not cleaning.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([cleaning])
             raise
         await client.command(session, CloseSession(reason=walked.said))
         await follower.until(lambda state: state.closed)
@@ -94,7 +100,15 @@ async def _run(client: DaemonClient, session: str, follower: Follower, cell: str
     asked = follower.state.request_of(cell)
     if asked is not None and asked.execution is not None:
         return asked.execution
-    accepted = await client.command(session, RunCell(cell=cell))
+    try:
+        accepted = await client.command(session, RunCell(cell=cell))
+    except CommandRefused:
+        # It may have been started just now, and the news of it be on its way.
+        if asked is None or not await follower.until(
+            lambda state: state.requests[asked.id].execution is not None, _NEWS_S
+        ):
+            raise
+        return follower.state.requests[asked.id].execution or ""
     return accepted.execution or ""
 
 
@@ -130,17 +144,22 @@ async def _approval(
     return f"was {asked.state}" + (f" by {asked.decided_by}" if asked.decided_by else "")
 
 
-async def _clean_up(client: DaemonClient, session: str, follower: Follower) -> None:
-    """After Ctrl-C or a fault: stop what runs, take back what is asked, close. Best effort."""
-    try:
+async def _clean_up(client: DaemonClient, session: str) -> None:
+    """After Ctrl-C or a fault: stop what runs and close, which takes back what is asked.
+
+    Best effort, and by what the daemon answers: what was followed so far may be behind.
+    """
+    refused = 0
+    with contextlib.suppress(RunbookdError, TimeoutError):
         async with asyncio.timeout(_CLEANUP_S):
-            for asked in follower.state.requests.values():
-                if asked.state in OPEN_REQUEST:
-                    revoke = RevokeRequest(request=asked.id, reason="the headless run ended")
-                    await client.command(session, revoke)
-            if follower.state.running:
-                await client.command(session, Interrupt())
-                await follower.until(lambda state: state.running is None)
-            await client.command(session, CloseSession(reason="the headless run was broken off"))
-    except (RunbookdError, TimeoutError):
-        return
+            while refused < 2:
+                with contextlib.suppress(CommandRefused):
+                    closing = CloseSession(reason="the headless run was broken off")
+                    await client.command(session, closing)
+                    return
+                try:
+                    await client.command(session, Interrupt())
+                    refused = 0
+                except CommandRefused:
+                    refused += 1
+                await asyncio.sleep(_AGAIN_S)
