@@ -1,7 +1,7 @@
 """The daemon's API from the client's side, over the Unix socket."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -117,7 +117,7 @@ class DaemonClient:
 
     async def events(
         self, session: str, start: int = 0, *, follow: bool = True
-    ) -> AsyncIterator[Recorded]:
+    ) -> AsyncGenerator[Recorded, None]:
         """The record's lines from ``start``: those that are there, then new ones as they come.
 
         Ends when the session is closed, or at the last line with ``follow=False``.

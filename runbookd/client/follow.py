@@ -1,8 +1,8 @@
 """Follows a session's events and keeps its state, for whoever waits for something to happen."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 
 from runbookd.client.client import DaemonClient
 from runbookd.errors import DaemonUnavailable
@@ -37,14 +37,15 @@ class Follower:
             raise DaemonUnavailable("the session's events ended", "run `runbookd attach`")
         return True
 
-    async def feed(self, lines: AsyncIterator[Recorded], on_line: OnLine) -> None:
-        """Fold ``lines`` as they come, showing each to ``on_line`` first."""
+    async def feed(self, lines: AsyncGenerator[Recorded, None], on_line: OnLine) -> None:
+        """Fold ``lines`` as they come, showing each to ``on_line`` first, and close them."""
         try:
-            async for line in lines:
-                on_line(line)
-                async with self._changed:
-                    self.state = fold(self.state, line)
-                    self._changed.notify_all()
+            async with aclosing(lines):
+                async for line in lines:
+                    on_line(line)
+                    async with self._changed:
+                        self.state = fold(self.state, line)
+                        self._changed.notify_all()
         finally:
             async with self._changed:
                 self.ended = True

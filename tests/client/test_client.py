@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -176,7 +176,7 @@ async def test_a_follower_has_the_state_and_shows_every_line(
 
 
 async def test_waiting_for_what_cannot_come_any_more_is_an_error() -> None:
-    async def no_lines() -> AsyncIterator[Recorded]:
+    async def no_lines() -> AsyncGenerator[Recorded, None]:
         for line in ():
             yield line
 
@@ -184,6 +184,24 @@ async def test_waiting_for_what_cannot_come_any_more_is_an_error() -> None:
     await follower.feed(no_lines(), lambda _: None)
     with pytest.raises(DaemonUnavailable, match="events ended"):
         await follower.until(lambda state: state.closed)
+
+
+async def test_a_stream_is_closed_when_nobody_reads_it_any_more(
+    client: DaemonClient, daemon: Daemon
+) -> None:
+    session = await opened(client, daemon)
+
+    def fails(line: Recorded) -> None:
+        raise ZeroDivisionError
+
+    stream = client.events(session)
+    with pytest.raises(ZeroDivisionError):
+        await Follower().feed(stream, fails)
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+    async with asyncio.timeout(10):
+        while daemon.service.followers:
+            await asyncio.sleep(0.005)
 
 
 async def test_the_blocks_own_error_comes_through_as_it_is(
