@@ -1,12 +1,15 @@
 """The entry point: global options, lazily loaded commands, and how errors are told."""
 
+import errno
 import importlib
+import os
 import sys
 from typing import NoReturn
 
 import click
 
 from runbookd.errors import RunbookdError
+from runbookd.visible import visible
 
 # Command -> (module, function): a command pays only for the imports that it needs.
 _COMMANDS = {
@@ -76,32 +79,36 @@ def main() -> NoReturn:
     debug = "--debug" in sys.argv[1:]
     try:
         code = cli(standalone_mode=False)
-    except click.exceptions.Abort:
-        _tell("interrupted")
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        click.echo(nl=False)  # flush: a reader that went away shows here, not behind our back
     except BaseException as raised:
-        if debug or isinstance(raised, SystemExit):
+        if debug and not isinstance(raised, SystemExit | click.ClickException):
             raise
         sys.exit(_told(raised))
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _told(raised: BaseException) -> int:
+    """Tell an error, and return its exit code: 128 and the signal's number for what ends a pipe."""
     error = _first(raised)
     match error:
         case RunbookdError():
             _tell(str(error))
             return error.exit_code
-        case KeyboardInterrupt():
+        case click.ClickException():
+            _tell(_usage(error))
+            return 2
+        case KeyboardInterrupt() | click.exceptions.Abort():
             _tell("interrupted")
             return 130
-        case BrokenPipeError():
-            # The reader of our output went away: nothing to say, and nobody to say it to.
-            sys.stderr.close()
-            return 0
+        case BrokenPipeError() | SystemExit():
+            # The reader of our output went away (click makes a SystemExit of that): nothing to
+            # say, and nothing left to flush.
+            _drop_output()
+            return 141
+        case OSError(errno=errno.ENOSPC):
+            _tell("no space is left on the disk")
+            _drop_output()
+            return 5
         case _:
             name = type(error).__name__
             _tell(f"this should not have happened: {name}: {error}; run it again with --debug")
@@ -119,5 +126,18 @@ def _first(raised: BaseException) -> BaseException:
     return leaves[0]
 
 
+def _drop_output() -> None:
+    """Send what is still buffered nowhere, so that the interpreter's end does not trip over it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _usage(error: click.ClickException) -> str:
+    """What click says about wrong usage, in one line."""
+    said = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"; see `{context.command_path} --help`" if context is not None else ""
+    return f"{said[:1].lower()}{said[1:]}{hint}"
+
+
 def _tell(message: str) -> None:
-    print(f"runbookd: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    print(f"runbookd: {visible(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201

@@ -8,7 +8,7 @@ from runbookd.cli.common import json_option, print_json
 from runbookd.settings import load_settings
 
 
-@click.group("policy")
+@click.group("policy", no_args_is_help=False, epilog="Example: runbookd policy check")
 def policy_group() -> None:
     """Check the policies, and explain what they ask for."""
 

@@ -1,5 +1,6 @@
 """``runbookd export`` and ``verify``: what is made of a record, without a daemon."""
 
+import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 
 from runbookd.cli.common import homes, json_option, print_json, record_folder
 from runbookd.errors import InputError, RecordError
+from runbookd.visible import visible
 
 if TYPE_CHECKING:
     from runbookd.record.report import Report
@@ -27,16 +29,32 @@ def export_command(session: str, form: str, output: Path | None) -> None:
     if output is None:
         sys.stdout.buffer.write(text.encode())
         return
-    temporary = output.with_name(f".{output.name}.new")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(output)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _write(output, text.encode())
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise InputError(
-            f"{output} cannot be written: {error.strerror}", "give another file with -o"
+            f"{output} cannot be written: {why}", "give another file with -o"
         ) from None
     click.echo(f"wrote {output}", err=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; a device or a pipe is written to and stays what it is.
+
+    Raises:
+        OSError, ValueError: it cannot be written, or is no name of a file.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @click.command("verify", epilog="Example: runbookd verify ./20261124-020731-checkout-latency-3f9a")
@@ -58,7 +76,7 @@ def verify_command(
 
     if every == (session is not None):
         raise InputError("name one session or path, or give --all", "see `runbookd verify --help`")
-    notes = [path.read_text("utf-8") for path in checkpoints]
+    notes = [path.read_text("utf-8", "replace") for path in checkpoints]
     if session is not None:
         report = verify(record_folder(session), checkpoints=notes)
         _show([report], (), as_json, report.model_dump(mode="json"))
@@ -88,9 +106,9 @@ def _show(
     else:
         for report in reports:
             for line in report.lines():
-                click.echo(line)
+                click.echo(visible(line))
         for text in missing:
-            click.echo(f"missing: {text}")
+            click.echo(f"missing: {visible(text)}")
     broken = sum(not report.ok for report in reports)
     if broken:
         raise RecordError(f"{broken} of {len(reports)} records do not verify")

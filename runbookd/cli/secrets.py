@@ -7,7 +7,9 @@ import click
 from runbookd.errors import InputError, SecretUnavailable
 
 
-@click.group("secrets")
+@click.group(
+    "secrets", no_args_is_help=False, epilog="Example: runbookd secrets set checkout/admin"
+)
 def secrets_group() -> None:
     """Keep credentials in the system's keyring. Policies name them as keyring:SERVICE/NAME."""
 

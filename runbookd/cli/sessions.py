@@ -13,6 +13,7 @@ from runbookd.cli.common import (
     with_client,
 )
 from runbookd.settings import Settings
+from runbookd.visible import one_line
 
 
 @click.command("sessions", epilog="Example: runbookd sessions --json | jq '.[0].id'")
@@ -72,7 +73,7 @@ def show_command(session: str, as_json: bool) -> None:
         ("record", str(folder)),
     ]
     for name, value in rows:
-        click.echo(f"{name:<10} {value}")
+        click.echo(f"{name:<10} {one_line(value)}")
 
 
 @click.command("close", epilog='Example: runbookd close 20261124-0207 --reason "all clear"')

@@ -13,6 +13,7 @@ from runbookd.cli.common import find_session, homes_to_ask, interrupt_on_signals
 from runbookd.errors import InputError
 from runbookd.model import JsonText
 from runbookd.settings import Settings, load_settings
+from runbookd.visible import one_line
 
 if TYPE_CHECKING:
     from runbookd.client.client import DaemonClient
@@ -193,7 +194,7 @@ def _print_plan(settings: Settings, name: str) -> None:
 
     for cell in plan(read_runbook(find_runbook(settings, name))):
         risk = f", risk {cell.risk}" if cell.risk else ""
-        click.echo(f"{cell.mode:<10} {cell.title}{risk}")
+        click.echo(f"{cell.mode:<10} {one_line(cell.title)}{risk}")
 
 
 def run_screen(

@@ -74,8 +74,10 @@ def sole_daemon(home: Path) -> Iterator[None]:
             ) from None
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
-        yield
-        os.ftruncate(lock, 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(lock, 0)
     finally:
         os.close(lock)
 

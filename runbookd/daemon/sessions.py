@@ -40,6 +40,7 @@ from runbookd.events import (
     SandboxReport,
     SessionOpened,
 )
+from runbookd.kernels.specs import find_kernelspec
 from runbookd.policy.model import Policies
 from runbookd.record.redaction import Redactor
 from runbookd.record.writer import RecordWriter
@@ -164,12 +165,15 @@ class Sessions:
 
         Raises:
             RunbookError, PolicyError, InputError: nothing was created.
+            KernelUnavailable: this machine has no kernel for it; nothing was created.
             RecordUnwritable: the disk does not take it; nothing is left behind.
         """
         runbook = await asyncio.to_thread(read_runbook, path)
         parameters = resolve(runbook, wanted.parameters)
         policies = self._world.tools.policies()
         check_connectors(runbook, policies)
+        if any(cell.kind == "code" and cell.is_step for cell in runbook.cells):
+            await asyncio.to_thread(find_kernelspec, runbook.kernelspec)
         async with self._opening:
             if self._tasks is None:
                 raise Unavailable("the daemon is ending", "run the command again")

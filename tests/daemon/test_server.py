@@ -175,6 +175,12 @@ def test_a_home_has_one_daemon(tmp_path: Path) -> None:
         pass
 
 
+def test_a_daemon_that_could_not_start_is_not_said_to_serve(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), sole_daemon(tmp_path):
+        raise ZeroDivisionError
+    assert (tmp_path / "daemon.lock").read_text() == ""
+
+
 def test_a_lock_that_a_killed_daemon_left_is_taken(tmp_path: Path) -> None:
     (tmp_path / "daemon.lock").write_text("999999999\n")
     with sole_daemon(tmp_path):
