@@ -17,7 +17,7 @@ from runbookd.daemon.sessions import Sessions, World
 from runbookd.daemon.tokens import slack_tokens
 from runbookd.daemon.vault import Vault
 from runbookd.kernels.connectors import ConnectorProxy
-from runbookd.kernels.sandbox import probe
+from runbookd.kernels.sandbox import cgroup, probe
 from runbookd.policy.check import warnings
 from runbookd.policy.load import load_policies
 from runbookd.policy.model import Policies
@@ -60,6 +60,9 @@ async def _serve(
 ) -> None:
     clock, vault, switchboard = SystemClock(), Vault(), Switchboard()
     key = load_or_create_key(settings.home)
+    # What a daemon that was killed has left goes first.
+    if swept := await asyncio.to_thread(cgroup.sweep, cgroup.find_roots()):
+        _log.warning("kernels.swept", groups=swept)
     sandbox, report = await asyncio.to_thread(probe)
     _log.info("sandbox.probed", level=report.level, backend=report.backend, why=report.why)
 

@@ -13,7 +13,7 @@ from typing import IO, Literal, Protocol
 
 from runbookd.errors import KernelUnavailable
 from runbookd.events import SandboxLevel
-from runbookd.kernels.sandbox import landlock, privileges, seccomp
+from runbookd.kernels.sandbox import cgroup, landlock, privileges, seccomp
 from runbookd.kernels.sandbox.broker import Broker
 from runbookd.kernels.sandbox.syscalls import Machine
 from runbookd.kernels.sandbox.walls import Walls, find_program, grants
@@ -32,12 +32,16 @@ _RESERVED_ADDRESSES = 4 << 30
 (an idle ipykernel 1 GiB), while shared mappings must have some end too."""
 
 # Runs inside the walls, instead of a preexec_fn (which may deadlock in a program with threads):
-# begins a session, which the broker takes note of, sets the limits and becomes the program.
+# begins a session, which the broker takes note of, enters its control group, sets the limits and
+# becomes the program.
 _LAUNCHER = """\
 import os, resource, sys
-limits, program, *argv = sys.argv[1:]
+limits, doors, program, *argv = sys.argv[1:]
 os.setsid()
 os.umask(0o077)
+for door in doors.split():
+    os.write(int(door), b"0")
+    os.close(int(door))
 for limit in limits.split():
     name, _, value = limit.partition("=")
     number = getattr(resource, name)
@@ -96,10 +100,22 @@ class LandlockSandbox:
     level: SandboxLevel = "process"
     backend = "landlock+seccomp"
 
-    def __init__(self, machine: Machine, python: Path | None = None) -> None:
-        """A sandbox for ``machine``, whose launcher runs on ``python`` (default: this one)."""
+    def __init__(
+        self,
+        machine: Machine,
+        python: Path | None = None,
+        groups: cgroup.Roots | None = None,
+    ) -> None:
+        """A sandbox for ``machine``.
+
+        Args:
+            machine: whose system calls to filter.
+            python: what its launcher runs on; default: this interpreter.
+            groups: below which control groups to count and end processes; default: our own.
+        """
         self._machine = machine
         self._python = python or Path(sys.executable)
+        self._groups = groups or cgroup.find_roots()
 
     def spawn(
         self,
@@ -119,9 +135,12 @@ class LandlockSandbox:
             rules = grants(walls, (program, self._python))
         except (OSError, RuntimeError) as error:  # a loop of links, a folder we may not look into
             raise KernelUnavailable(f"the sandbox's rules cannot be made: {error}") from error
-        launch = [str(self._python), "-I", "-S", "-c", _LAUNCHER, _limits(walls)]
         steps = seccomp.program(self._machine, unix_sockets=bool(walls.unix_sockets))
         ruleset = landlock.build(rules, walls.bind, signals=walls.signals)
+        group = cgroup.create(self._groups, walls.processes)
+        doors = group.doors() if group is not None else ()
+        launch = [str(self._python), "-I", "-S", "-c", _LAUNCHER]
+        launch += [_limits(walls), " ".join(map(str, doors))]
         started: list[SandboxedProcess] = []
         listeners: list[int] = []
         failures: list[Exception] = []
@@ -141,6 +160,7 @@ class LandlockSandbox:
                         stdout=stdout,
                         stderr=stderr,
                         close_fds=True,
+                        pass_fds=doors,
                     )
                 )
             except (OSError, ValueError, subprocess.SubprocessError) as error:
@@ -152,16 +172,20 @@ class LandlockSandbox:
             thread.start()
             thread.join()
         finally:
-            os.close(ruleset)
+            for descriptor in (ruleset, *doors):
+                os.close(descriptor)
         if not started:
             for listener in listeners:
                 os.close(listener)
+            if group is not None:
+                group.remove()
             reason = failures[0] if failures else "unknown"
             raise KernelUnavailable(
                 f"{argv[0]} cannot be started in the sandbox: {reason}", "run runbookd doctor"
             )
         [process] = started
         process.args = list(argv)
+        process.group = group
         # Not before, and not from that thread: the broker must be free itself.
         process.broker = Broker(listeners[0], walls, self._machine)
         process.broker.start()
@@ -192,7 +216,7 @@ class NoSandbox:
     ) -> "subprocess.Popen[bytes]":
         """See :meth:`Sandbox.spawn`; only the limits and the session of its own are kept."""
         program = find_program(argv[0], env.get("PATH"))
-        launch = [str(self._python), "-I", "-S", "-c", _LAUNCHER, _limits(walls)]
+        launch = [str(self._python), "-I", "-S", "-c", _LAUNCHER, _limits(walls), ""]
         try:
             process = subprocess.Popen(
                 [*launch, str(program), *argv],
@@ -213,17 +237,21 @@ class SandboxedProcess(subprocess.Popen[bytes]):
 
     Attributes:
         broker: answers its calls; ``broker.gone`` tells that nothing is left of its tree.
+        group: the control group that it and everything it starts are in, where there are any.
     """
 
     broker: Broker
+    group: cgroup.Cgroup | None
 
 
 def kill_tree(process: "subprocess.Popen[bytes]", timeout_s: float = 5.0) -> bool:
     """End a spawned process and everything it started; blocks until that is done.
 
-    In a sandbox that is everything: who leaves the session is known to the broker, and the
-    kernel tells when the last one is gone. Without one, it is the process group and the
-    descendants at this moment; a double-forked process in a session of its own gets away.
+    In a sandbox that is everything. Its control group, where there is one, is killed whole. Else
+    who leaves the session is known to the broker, and the kernel tells when the last one is gone;
+    that can fail for processes that fork faster than we look. Without a sandbox, it is the
+    process group and the descendants at this moment; a double-forked process in a session of its
+    own gets away.
 
     Returns:
         Whether nothing is left (as far as can be known) within ``timeout_s``.
@@ -231,6 +259,8 @@ def kill_tree(process: "subprocess.Popen[bytes]", timeout_s: float = 5.0) -> boo
     if not isinstance(process, SandboxedProcess):
         return _kill_family(process, timeout_s)
     deadline = time.monotonic() + timeout_s
+    if process.group is not None:
+        return _kill_group(process, process.group, deadline)
     quiet = 0
     while time.monotonic() < deadline:
         process.kill()  # does nothing once it is dead; before it has a session it is all there is
@@ -243,6 +273,16 @@ def kill_tree(process: "subprocess.Popen[bytes]", timeout_s: float = 5.0) -> boo
         # filter may outlive its processes as long as nobody collects their zombies.
         if quiet and (gone or quiet >= _QUIET) and process.poll() is not None:
             return True
+    return False
+
+
+def _kill_group(process: SandboxedProcess, group: cgroup.Cgroup, deadline: float) -> bool:
+    while time.monotonic() < deadline:
+        process.kill()  # it may not have entered yet
+        group.kill()
+        if group.empty and process.poll() is not None and group.remove():
+            return True
+        process.broker.gone.wait(0.01)
     return False
 
 

@@ -47,8 +47,8 @@ class Walls(Frozen):
         signals: whether processes outside may be signalled.
         memory: bytes of private memory, for each process. Shared mappings and memory files have
             a higher limit, or none.
-        processes: how many more processes and threads the user may have than at the start. Linux
-            does not count for root.
+        processes: how many processes and threads there may be: in its control group, where it has
+            one; and beyond what the user has at the start, which Linux does not count for root.
         open_files: descriptors, for each process.
         file_size: bytes of the longest file that may be written.
     """

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runbookd.kernels.sandbox import LandlockSandbox, Walls, kill_tree, landlock
+from runbookd.kernels.sandbox.cgroup import Roots
 from runbookd.kernels.sandbox.process import SandboxedProcess
 from runbookd.kernels.sandbox.syscalls import this_machine
 
@@ -24,6 +25,14 @@ def sandbox() -> LandlockSandbox:
 
 
 @pytest.fixture
+def without_groups() -> LandlockSandbox:
+    """As an ordinary user of most machines has it."""
+    machine = this_machine()
+    assert machine is not None
+    return LandlockSandbox(machine, groups=Roots(None, None))
+
+
+@pytest.fixture
 def scratch(tmp_path: Path) -> Path:
     folder = tmp_path / "scratch"
     folder.mkdir()
@@ -35,8 +44,14 @@ def start(sandbox: LandlockSandbox, scratch: Path) -> Iterator[Start]:
     """Starts Python code behind walls; ends it, with everything it started."""
     started: list[SandboxedProcess] = []
 
-    def start(code: str, *arguments: object, env: dict[str, str] | None = None, **walls: object):
-        process = sandbox.spawn(
+    def start(
+        code: str,
+        *arguments: object,
+        env: dict[str, str] | None = None,
+        by: LandlockSandbox = sandbox,
+        **walls: object,
+    ):
+        process = by.spawn(
             [sys.executable, "-I", "-S", "-c", code, *map(str, arguments)],
             env=env or {},
             cwd=scratch,

@@ -27,6 +27,29 @@ if os.fork() == 0:
 os.wait()
 """
 
+# Each generation leaves the session of the one before, and lives for a blink.
+FLEE = """
+import os
+print("off", flush=True)
+while True:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+"""
+
+BOMB = """
+import os, time
+born = 0
+try:
+    while born < 100:
+        if os.fork() == 0:
+            time.sleep(100)
+        born += 1
+except OSError as error:
+    print(born, error.strerror, flush=True)
+time.sleep(100)
+"""
+
 THREAD_SURVIVES = """
 import ctypes, os, threading, time
 threading.Thread(target=time.sleep, args=(100,)).start()
@@ -174,9 +197,19 @@ def test_the_exit_code_and_signals_are_the_programs_own(start: Start) -> None:
     assert process.wait(10) == -signal.SIGTERM
 
 
+@pytest.fixture(params=["groups", "no groups"])
+def by(
+    request: pytest.FixtureRequest, sandbox: LandlockSandbox, without_groups: LandlockSandbox
+) -> LandlockSandbox:
+    """As root has it, and as others do."""
+    return sandbox if request.param == "groups" else without_groups
+
+
 @pytest.mark.parametrize("ends_itself", [True, False])
-def test_a_daemon_that_hides_from_its_session_is_ended_too(start: Start, ends_itself: bool) -> None:
-    process = start(ESCAPE if ends_itself else ESCAPE + "\ntime.sleep(100)")
+def test_a_daemon_that_hides_from_its_session_is_ended_too(
+    start: Start, by: LandlockSandbox, ends_itself: bool
+) -> None:
+    process = start(ESCAPE if ends_itself else ESCAPE + "\ntime.sleep(100)", by=by)
     assert process.stdout is not None
     escaped = int(process.stdout.readline())
     if ends_itself:
@@ -188,8 +221,10 @@ def test_a_daemon_that_hides_from_its_session_is_ended_too(start: Start, ends_it
     assert process.broker.gone.wait(5)
 
 
-def test_a_process_whose_first_thread_has_ended_is_ended_too(start: Start) -> None:
-    process = start(THREAD_SURVIVES)
+def test_a_process_whose_first_thread_has_ended_is_ended_too(
+    start: Start, by: LandlockSandbox
+) -> None:
+    process = start(THREAD_SURVIVES, by=by)
     assert process.stdout is not None
     leader = int(process.stdout.readline())
     assert kill_tree(process)
@@ -198,10 +233,44 @@ def test_a_process_whose_first_thread_has_ended_is_ended_too(start: Start) -> No
     assert not alive(leader)
 
 
-def test_ending_a_tree_at_once_leaves_nothing(start: Start) -> None:
-    process = start("import time; time.sleep(100)")
+def test_ending_a_tree_at_once_leaves_nothing(start: Start, by: LandlockSandbox) -> None:
+    process = start("import time; time.sleep(100)", by=by)
     assert kill_tree(process)
     assert process.returncode == -signal.SIGKILL
+
+
+def test_who_flees_from_session_to_session_is_caught_by_the_group(start: Start) -> None:
+    process = start(FLEE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    if process.group is None:
+        pytest.skip("no control groups for this user here")
+    assert kill_tree(process)
+    assert process.broker.gone.wait(5)
+
+
+def test_the_group_holds_root_to_its_number_of_processes(start: Start) -> None:
+    process = start(BOMB, processes=9)
+    if process.group is None or not process.group.counts:
+        pytest.skip("no control groups for this user here")
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"8 Resource temporarily unavailable\n"
+    assert kill_tree(process)
+
+
+def test_no_door_of_the_group_stays_open_behind_the_walls(start: Start) -> None:
+    process = start("import os; print(sorted(map(int, os.listdir('/proc/self/fd'))))")
+    printed, _ = process.communicate(timeout=30)
+    assert printed.decode().strip() == "[0, 1, 2, 3]"  # 3 is the folder being listed
+
+
+def test_no_group_is_left_behind(start: Start) -> None:
+    process = start("pass")
+    process.wait(10)
+    assert kill_tree(process)
+    if process.group is not None:
+        with pytest.raises(FileNotFoundError):
+            process.group.doors()
 
 
 def test_ending_one_tree_leaves_the_others(start: Start) -> None:
