@@ -7,10 +7,15 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
+from tests.benchmarks.connectors import connectors
 from tests.benchmarks.kernels import kernels
 from tests.benchmarks.records import records
 
-BENCHMARKS: dict[str, Callable[[], Awaitable[None]]] = {"kernels": kernels, "records": records}
+BENCHMARKS: dict[str, Callable[[], Awaitable[None]]] = {
+    "kernels": kernels,
+    "records": records,
+    "connectors": connectors,
+}
 
 
 async def main(names: list[str]) -> None:
