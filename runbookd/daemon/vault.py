@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import weakref
 
 import structlog
@@ -10,6 +11,8 @@ from runbookd.policy.model import Policies
 from runbookd.record.redaction import MIN_SECRET, Redactor
 from runbookd.secrets import parse_secret_ref, resolve
 
+# Not an address, whose path is no secret.
+_USER_AND_PASSWORD = re.compile(r"[^\s:/]+:(?!//)\S+")
 _log = structlog.get_logger(__name__)
 
 
@@ -50,9 +53,14 @@ class Vault:
 
 
 def _parts(secret: str) -> set[str]:
-    """A header's value, and the token or password inside it (RFC 6750, RFC 7617)."""
+    """A header's value, and the token or password inside it (RFC 6750, RFC 7617).
+
+    ``user:password``, which becomes such a header, gives away its password.
+    """
     scheme, _, credentials = secret.partition(" ")
     parts = {secret, credentials}
+    if _USER_AND_PASSWORD.fullmatch(secret):
+        parts.add(secret.partition(":")[2])
     if scheme.lower() == "basic":
         try:
             decoded = base64.b64decode(credentials, validate=True).decode("utf-8")

@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 
 from runbookd.events import Lane
+from runbookd.kernels.corked import CorkedH11
 from runbookd.kernels.forward import Allow, Exchange, Ledger, OnRequest, answer
 from runbookd.kernels.grants import HOST, ConnectorRule, Grant
 from runbookd.kernels.upstreams import Resolve, Upstreams
@@ -55,7 +56,7 @@ class ConnectorProxy:
             uvicorn.Config(
                 self._serve,
                 interface="asgi3",
-                http="h11",
+                http=CorkedH11,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -95,7 +96,7 @@ class ConnectorProxy:
             PolicyError: a rule's allow-list cannot be understood.
             InputError: two rules have one name.
         """
-        for token in [token for token, old in self._grants.items() if old.revoked.is_set()]:
+        for token in [token for token, old in self._grants.items() if old.revoked]:
             del self._grants[token]
         made = Grant(lane, execution, rules, self.port)
         self._grants[made.token] = made
@@ -104,7 +105,7 @@ class ConnectorProxy:
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         _, token, name, rest = [*scope["raw_path"].split(b"/", 3), b"", b"", b""][:4]
         grant = self._grants.get(token.decode("ascii", "replace"))
-        if grant is None or grant.revoked.is_set():
+        if grant is None or grant.revoked:
             for message in answer(
                 404, {"error": "runbookd: this address is not in use (any more)"}
             ):

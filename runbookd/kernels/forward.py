@@ -6,13 +6,16 @@ Bodies are streamed both ways; which headers go along is decided in
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-import httpx
+import aiohttp
+import structlog
+from yarl import URL
 
 from runbookd.errors import RunbookdError, SecretUnavailable
 from runbookd.events import ConnectorData
@@ -21,12 +24,17 @@ from runbookd.kernels.headers import outgoing, returning
 from runbookd.kernels.paths import NotPlain, encoded, is_allowed, overrides_method, plain_path
 from runbookd.kernels.upstreams import Upstream, Upstreams
 
+_log = structlog.get_logger(__name__)
+
 Message = dict[str, Any]
 """An ASGI message."""
 
 _READS = frozenset({"GET", "HEAD"})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BODILESS = frozenset({204, 205, 304})
+# Headers that the client would add of its own accord; a cell's request goes on as it was.
+_NOT_BY_ITSELF = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 CELL_GONE = 499
 """The status that is recorded when the cell went away before an answer began."""
 
@@ -117,6 +125,8 @@ class Exchange:
         self._bytes = 0
         self._begun = False
         self._body_read = asyncio.Event()
+        self._body_failed: _CellGone | _Answered | None = None
+        self._target = ""
 
     async def run(self) -> None:
         """Serve the request. Exactly one event is recorded, before the answer is complete."""
@@ -125,12 +135,19 @@ class Exchange:
         try:
             last = await self._unless_gone(self._pass_on())
         except _CellGone:
-            pass
+            # Heard only where the grant was revoked and the cell still listens.
+            if not self._begun:
+                last = self._own_answer(503, "this address is not in use any more")
         except _Answered as own:
             refused = own.refused
             if not self._begun:
                 self._status = own.status
                 last = self._own_answer(own.status, own.error, refused=bool(refused))
+        except Exception as error:  # noqa: BLE001 - whatever happened has to be recorded
+            _log.error("connector.failed", connector=self._connector, error=type(error).__name__)
+            if not self._begun:
+                self._status = 502
+                last = self._own_answer(502, "the upstream's answer cannot be passed on")
         try:
             await self._ledger.record(self._grant, self._event(refused))
         except RunbookdError as error:
@@ -193,93 +210,118 @@ class Exchange:
     # --- the exchange -------------------------------------------------------------------------
 
     async def _exchange(self, rule: ConnectorRule, upstream: Upstream) -> list[Message]:
-        request = self._request(rule, upstream)
         try:
-            response = await upstream.transport.handle_async_request(request)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            async with asyncio.timeout(rule.total_s), self._asked(rule, upstream) as response:
+                # Whatever is left of the body is of no interest; hanging up is.
+                self._body_read.set()
+                return await self._relay(rule, upstream, response)
+        except (aiohttp.ClientError, OSError) as error:
+            # What a body raises while it is sent arrives as a connection error.
+            if self._body_failed is not None:
+                raise self._body_failed from None
             raise self._upstream_failed(rule, error) from None
-        try:
-            return await self._relay(rule, upstream, request, response)
-        except httpx.HTTPError as error:
-            raise self._upstream_failed(rule, error) from None
-        finally:
-            await response.aclose()
 
-    def _request(self, rule: ConnectorRule, upstream: Upstream) -> httpx.Request:
+    def _asked(self, rule: ConnectorRule, upstream: Upstream) -> Any:
+        """The request, to be entered: its response."""
         length = [value for name, value in self._headers if name == b"content-length"]
         chunked = any(name == b"transfer-encoding" for name, _ in self._headers)
         has_body = chunked or (bool(length) and length[0] != b"0")
+        if length and int(length[0]) > rule.max_request:
+            raise self._too_long(rule)
         if not has_body:
             self._body_read.set()
-        base = upstream.url.raw_path.rstrip(b"/")
-        target = base + encoded(self._path).encode() + (b"?" + self._query if self._query else b"")
-        limits = {
-            "connect": rule.connect_s,
-            "read": rule.silence_s,
-            "write": rule.silence_s,
-            "pool": rule.connect_s,
-        }
+        query = "?" + self._query.decode("ascii") if self._query else ""
+        self._target = upstream.url + encoded(self._path) + query
         try:
             headers = outgoing(self._headers, upstream.headers)
-            headers += [(b"content-length", value) for value in length[:1]]
-            return httpx.Request(
+            headers += [("content-length", value.decode("ascii")) for value in length[:1]]
+            return upstream.session.request(
                 self._method,
-                upstream.url.copy_with(raw_path=target),
+                URL(self._target, encoded=True),
                 headers=headers,
-                content=self._body() if has_body else None,
-                extensions={"timeout": limits},
+                skip_auto_headers=_NOT_BY_ITSELF,
+                data=self._body(rule) if has_body else None,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=None,
+                    connect=rule.connect_s,
+                    sock_connect=rule.connect_s,
+                    sock_read=rule.silence_s,
+                ),
             )
-        except (httpx.InvalidURL, ValueError, TypeError):
-            why = f"the address of {rule.name} or its credential is unusable"
-            raise _Answered(502, why) from None
+        except (ValueError, TypeError):
+            raise self._unusable(rule) from None
 
-    async def _body(self) -> AsyncIterator[bytes]:
-        more = True
+    def _unusable(self, rule: ConnectorRule) -> _Answered:
+        return _Answered(502, f"the address of {rule.name} or its credential is unusable")
+
+    def _too_long(self, rule: ConnectorRule) -> _Answered:
+        why = (
+            f"the {self._grant.lane} lane sends at most {rule.max_request} bytes to {rule.name} "
+            "at a time"
+        )
+        return _Answered(413, why, refused=why)
+
+    async def _body(self, rule: ConnectorRule) -> AsyncIterator[bytes]:
+        more, sent = True, 0
         while more:
             message = await self._receive()
             if message["type"] != "http.request":
-                raise _CellGone
+                self._body_failed = _CellGone()
+                raise self._body_failed
+            sent += len(message.get("body", b""))
+            if sent > rule.max_request:
+                self._body_failed = self._too_long(rule)
+                raise self._body_failed
             yield message.get("body", b"")
             more = message.get("more_body", False)
         self._body_read.set()
 
     def _upstream_failed(self, rule: ConnectorRule, error: Exception) -> _Answered:
+        if isinstance(error, aiohttp.InvalidURL):
+            return self._unusable(rule)
         # Texts of other errors may quote what was sent, and with it the credential.
-        detail = f" ({error})" if isinstance(error, httpx.ConnectError) else ""
-        sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+        unreached = isinstance(error, aiohttp.ClientConnectorError)
+        detail = f" ({error})" if unreached else ""
+        sent = not (unreached or isinstance(error, aiohttp.ConnectionTimeoutError))
         unknown = "; whether the request took effect is unknown"
         doubt = unknown if sent and self._method not in _READS else ""
-        if isinstance(error, httpx.TimeoutException):
-            return _Answered(504, f"{rule.name} did not answer in time{doubt}")
-        return _Answered(502, f"{rule.name} could not be reached or broke off{detail}{doubt}")
+        name = f"the upstream of {rule.name}"
+        if isinstance(error, TimeoutError):
+            return _Answered(504, f"{name} did not answer in time{doubt}")
+        if unreached:
+            return _Answered(502, f"{name} could not be reached{detail}")
+        return _Answered(502, f"{name} broke off{doubt}")
 
     async def _relay(
-        self,
-        rule: ConnectorRule,
-        upstream: Upstream,
-        request: httpx.Request,
-        response: httpx.Response,
+        self, rule: ConnectorRule, upstream: Upstream, response: aiohttp.ClientResponse
     ) -> list[Message]:
-        headers = returning(response.headers.raw, upstream.headers.values())
+        headers = returning(list(response.raw_headers), upstream.headers.values())
         location = response.headers.get("location")
         if location is not None:
-            inside = self._inside(upstream.url, request.url, location)
-            if inside is None and response.status_code in _REDIRECTS:
+            inside = self._inside(upstream.url, location)
+            if inside is None and response.status in _REDIRECTS:
                 why = f"{rule.name} redirects to another place, which connectors do not follow"
                 raise _Answered(502, why, refused=why)
             headers = [
-                (name, inside.encode() if name == b"location" and inside else value)
+                (name, inside.encode("ascii") if name == b"location" and inside else value)
                 for name, value in headers
             ]
-        self._status = response.status_code
+        self._status = response.status
         start = {"type": "http.response.start", "status": self._status, "headers": headers}
         final: Message = {"type": "http.response.body", "body": b""}
         if self._method == "HEAD" or self._status in _BODILESS:
             return [start, final]
-        return await self._stream(response, start, final)
+        sized = any(name == b"content-length" for name, _ in headers)
+        return await self._stream(rule, response, start, final, sized)
 
     async def _stream(
-        self, response: httpx.Response, start: Message, final: Message
+        self,
+        rule: ConnectorRule,
+        response: aiohttp.ClientResponse,
+        start: Message,
+        final: Message,
+        sized: bool,
     ) -> list[Message]:
         """Send all but the end.
 
@@ -287,13 +329,14 @@ class Exchange:
         is always held back. Without a length pieces go at once (somebody watches), and what is
         held back is the mark of the end.
         """
-        sized = "content-length" in response.headers
         held = [start]
         if not sized:
             await self._send_now(held)
             held = []
-        async for chunk in response.aiter_raw():
+        async for chunk in response.content.iter_any():
             self._bytes += len(chunk)
+            if self._bytes > rule.max_answer:
+                raise _Answered(502, f"{rule.name} answered with more than {rule.max_answer} bytes")
             piece: Message = {"type": "http.response.body", "body": chunk, "more_body": True}
             ready, held = (held, [piece]) if sized else ([piece], [])
             await self._send_now(ready)
@@ -304,35 +347,50 @@ class Exchange:
             self._begun = True
             await self._send(message)
 
-    def _inside(self, base: httpx.URL, asked: httpx.URL, location: str) -> str | None:
+    def _inside(self, base: str, location: str) -> str | None:
         """A redirect's address as the cell has to ask for it; None if it leads elsewhere."""
         try:
-            target = httpx.URL(urljoin(str(asked), location))
-        except (httpx.InvalidURL, ValueError):
+            target = urlsplit(urljoin(self._target, location))
+            if _origin(target) != _origin(urlsplit(base)):
+                return None
+        except ValueError:
             return None
-        if _origin(target) != _origin(base):
+        prefix = urlsplit(base).path
+        if not target.path.startswith(prefix + "/"):
             return None
-        prefix = base.raw_path.rstrip(b"/").decode("ascii")
-        path = target.raw_path.decode("ascii")
-        if not path.startswith(prefix + "/"):
-            return None
-        return f"/{self._grant.token}/{self._connector}{path[len(prefix) :]}"
+        query = "?" + target.query if target.query else ""
+        rest = quote(target.path[len(prefix) :] + query, safe=_VISIBLE, errors="surrogateescape")
+        return f"/{self._grant.token}/{self._connector}{rest}"
 
     async def _unless_gone(self, work: Awaitable[list[Message]]) -> list[Message]:
         """The result of ``work``, which is broken off when nobody waits for it any more."""
-        working = asyncio.ensure_future(work)
-        hung_up = asyncio.ensure_future(self._hung_up())
-        revoked = asyncio.ensure_future(self._grant.revoked.wait())
-        waiting: set[asyncio.Future[Any]] = {working, hung_up, revoked}
+        working = asyncio.current_task()
+        assert working is not None
+        gone = False
+
+        def end(_: object = None) -> None:
+            nonlocal gone
+            gone = True
+            working.cancel()
+
+        watching = asyncio.ensure_future(self._hung_up())
+        watching.add_done_callback(end)
+        self._grant.under_way.add(end)
         try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                return working.result()
-            raise _CellGone
+            return await work
+        except asyncio.CancelledError:
+            if not gone:
+                raise
+            raise _CellGone from None
         finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            watching.remove_done_callback(end)
+            self._grant.under_way.discard(end)
+            watching.cancel()
+            if gone:
+                # It may have been asked for and not have arrived: not while this is recorded.
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+                working.uncancel()
 
     async def _hung_up(self) -> None:
         await self._body_read.wait()
@@ -363,5 +421,5 @@ class Exchange:
         )
 
 
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return (url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme))
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    return (url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme))

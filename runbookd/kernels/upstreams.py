@@ -4,6 +4,7 @@ Nothing of the daemon's environment takes part (no proxies, no netrc), no cookie
 certificates are always verified.
 """
 
+import base64
 import contextlib
 import os
 import ssl
@@ -11,13 +12,17 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import aiohttp
 
 from runbookd.errors import SecretUnavailable
 from runbookd.kernels.grants import ConnectorRule
 
 # Many servers close an idle connection after 5 s; one that is used again just then fails.
-_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=2.0)
+_KEEP_S = 2.0
+_CONNECTIONS = 100
+_LINE = 64 * 1024
+
+_Identity = tuple[Path | None, Path | None, str | None]
 
 Resolve = Callable[[str], Awaitable[str]]
 """Turns a secret reference into its value; raises SecretUnavailable."""
@@ -25,11 +30,14 @@ Resolve = Callable[[str], Awaitable[str]]
 
 @dataclass(frozen=True)
 class Upstream:
-    """Where a request goes, the credentials it gets, and the connections it can use."""
+    """Where a request goes, the credentials it gets, and the connections it can use.
 
-    url: httpx.URL
+    ``url`` is without a slash at its end.
+    """
+
+    url: str
     headers: Mapping[str, str]
-    transport: httpx.AsyncHTTPTransport
+    session: aiohttp.ClientSession
 
 
 class Upstreams:
@@ -41,9 +49,7 @@ class Upstreams:
 
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
-        self._transports: dict[
-            tuple[Path | None, Path | None, str | None], httpx.AsyncHTTPTransport
-        ] = {}
+        self._sessions: dict[_Identity, aiohttp.ClientSession] = {}
 
     async def to(self, rule: ConnectorRule) -> Upstream:
         """The way to a connector's upstream, with credentials for one request.
@@ -51,20 +57,50 @@ class Upstreams:
         Raises:
             SecretUnavailable: a credential, or a certificate, cannot be had.
         """
-        headers = {name: await self._resolve(ref) for name, ref in rule.headers.items()}
+        headers = {
+            name: _as_header(rule, await self._resolve(ref)) for name, ref in rule.headers.items()
+        }
         identity = (rule.ca, rule.cert, rule.key)
-        if identity not in self._transports:
+        if identity not in self._sessions:
             key = await self._resolve(rule.key) if rule.key else None
-            self._transports[identity] = httpx.AsyncHTTPTransport(
-                verify=_tls(rule, key), trust_env=False, limits=_LIMITS
-            )
-        return Upstream(httpx.URL(rule.url), headers, self._transports[identity])
+            context = _tls(rule, key)
+            # Another request may have been here meanwhile.
+            if identity not in self._sessions:
+                self._sessions[identity] = _session(context)
+        return Upstream(rule.url.rstrip("/"), headers, self._sessions[identity])
 
     async def close(self) -> None:
         """Close all connections."""
-        for transport in self._transports.values():
-            await transport.aclose()
-        self._transports.clear()
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+
+def _as_header(rule: ConnectorRule, secret: str) -> str:
+    match rule.scheme:
+        case None:
+            return secret
+        case "bearer":
+            return f"Bearer {secret}"
+        case "basic":
+            return "Basic " + base64.b64encode(secret.encode()).decode("ascii")
+
+
+def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            ssl=context, limit=_CONNECTIONS, keepalive_timeout=_KEEP_S, ttl_dns_cache=None
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        max_line_size=_LINE,
+        max_field_size=_LINE,
+    )
+    # aiohttp sends a DELETE or PUT again when the connection broke before an answer. It may have
+    # taken effect, and what is recorded as one request must be one. There is no public switch.
+    session._retry_connection = False
+    return session
 
 
 def _tls(rule: ConnectorRule, key: str | None) -> ssl.SSLContext:

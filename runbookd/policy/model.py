@@ -148,9 +148,14 @@ class Rule(Written):
 
 
 class Credential(Written):
-    """The header that the proxy adds. The secret's value is the header's value, as it is."""
+    """The header that the proxy adds.
 
-    header: HeaderName
+    Without a ``scheme`` the secret's value is the header's value, as it is. ``bearer`` stands for a
+    bare token, ``basic`` for ``user:password``.
+    """
+
+    header: HeaderName = "Authorization"
+    scheme: Literal["bearer", "basic"] | None = None
     secret: SecretText
 
 
@@ -162,12 +167,23 @@ class Tls(Written):
     key: SecretText | None = None
 
 
+class ConnectorLimits(Written):
+    """How long and how large one request may be. Times in seconds, sizes in bytes."""
+
+    connect: Duration = 5
+    silence: Duration = 30
+    total: Duration = 3600
+    request: Size = 16 * 2**20
+    answer: Size = 2**30
+
+
 class Connector(Written):
     """An upstream, and what each lane may ask of it. A lane without a list may ask nothing."""
 
     url: Upstream
     credential: Credential | None = None
     tls: Tls | None = None
+    limits: ConnectorLimits = ConnectorLimits()
     read_only: tuple[Allowance, ...] = Field(alias="read-only", default=())
     gated: tuple[Allowance, ...] = ()
 

@@ -304,15 +304,21 @@ def check_connectors(runbook: Runbook, policies: Policies) -> None:
 
 def rule_of(name: str, connector: Connector, lane: Lane) -> ConnectorRule:
     """A connector of the policy as one lane may use it."""
-    tls, credential = connector.tls, connector.credential
+    tls, credential, limits = connector.tls, connector.credential, connector.limits
     return ConnectorRule(
         name=name,
         url=connector.url,
         allow=connector.allowed(lane),
         headers={credential.header: credential.secret} if credential else {},
+        scheme=credential.scheme if credential else None,
         ca=tls.ca if tls else None,
         cert=tls.cert if tls else None,
         key=tls.key if tls else None,
+        connect_s=limits.connect,
+        silence_s=limits.silence,
+        total_s=limits.total,
+        max_request=limits.request,
+        max_answer=limits.answer,
     )
 
 

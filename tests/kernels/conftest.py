@@ -18,6 +18,9 @@ from cryptography.x509.oid import NameOID
 
 from runbookd.kernels.kernel import Kernel, KernelOptions, KernelOutput
 from runbookd.kernels.sandbox import NoSandbox, Sandbox, Walls
+from tests.kernels.proxied import backend, bench, client
+
+__all__ = ["backend", "bench", "client"]
 
 StartKernel = Callable[..., Awaitable[Kernel]]
 
@@ -86,14 +89,21 @@ def kernelspec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KernelspecFol
 
 
 @pytest.fixture
-def tls_backend(tmp_path: Path) -> Callable[[], AbstractAsyncContextManager[tuple[str, Path]]]:
-    """An HTTPS server that says "secure", and the file with its self-signed certificate."""
+def tls_backend(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[tuple[str, Path]]]:
+    """An HTTPS server that says "secure", and the file with its self-signed certificate.
+
+    With ``clients=True`` it wants a certificate of its clients, and the same one is good for that;
+    the private key is beside it, in ``key.pem``.
+    """
 
     @asynccontextmanager
-    async def serve() -> AsyncIterator[tuple[str, Path]]:
-        certificate, key = _certificate(tmp_path)
+    async def serve(clients: bool = False) -> AsyncIterator[tuple[str, Path]]:
+        certificate, key = certified(tmp_path)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
+        if clients:
+            context.load_verify_locations(certificate)
+            context.verify_mode = ssl.CERT_REQUIRED
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
@@ -108,7 +118,8 @@ def tls_backend(tmp_path: Path) -> Callable[[], AbstractAsyncContextManager[tupl
     return serve
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def certified(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1 and its private key, as files in ``folder``."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)

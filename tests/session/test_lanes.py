@@ -8,7 +8,7 @@ import pytest
 
 from runbookd.errors import KernelUnavailable, RecordUnwritable, RunbookError
 from runbookd.events import ConnectorData
-from runbookd.policy.model import Connector, Credential, LaneLimits
+from runbookd.policy.model import Connector, ConnectorLimits, Credential, LaneLimits
 from runbookd.runbook.notebook import read_runbook
 from runbookd.session import gate
 from runbookd.session.lanes import Lanes, Switchboard, addresses, check_connectors, rule_of
@@ -94,6 +94,15 @@ def test_a_connector_allows_each_lane_its_own_requests() -> None:
     read_only, gated = rule_of("pool", made, "read-only"), rule_of("pool", made, "gated")
     assert (read_only.allow, gated.allow) == (("GET /*",), ("POST /pool",))
     assert gated.headers == {"Authorization": "env:POOL_TOKEN"}, "a reference, not the secret"
+    basic = made.model_copy(
+        update={
+            "credential": Credential(scheme="basic", secret="env:POOL"),
+            "limits": ConnectorLimits(silence="5m", request="1KiB"),
+        }
+    )
+    limited = rule_of("pool", basic, "gated")
+    assert (limited.headers, limited.scheme) == ({"Authorization": "env:POOL"}, "basic")
+    assert (limited.silence_s, limited.max_request, limited.max_answer) == (300, 1024, 2**30)
     assert rule_of("bare", Connector(url="https://pool.internal"), "gated").allow == ()
 
 
