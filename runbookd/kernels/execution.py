@@ -9,12 +9,16 @@ from typing import Literal
 from runbookd.events import CellStatus
 from runbookd.kernels.outputs import Gathering
 
-_ERROR_CHARS = 4096
+_ERROR_CHARS = 64 * 1024
+"""More than anybody shows: who shows it takes the secrets out first, and then cuts."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an execution ended. ``error`` is empty for ``ok``, else one short text."""
+    """How an execution ended. ``error`` is empty for ``ok``, else what went wrong.
+
+    It is as the kernel said it: to be redacted before it is cut or shown.
+    """
 
     status: CellStatus
     duration_ms: int
@@ -31,19 +35,19 @@ class Execution:
         reply: the content of the kernel's answer, once it is there.
         idle: whether the kernel has said that all output is out.
         stopped: why it was interrupted, if it was.
-        kill_at: when it will be killed if it does not stop.
+        stopping: set once it was interrupted; it is killed if it goes on beyond the grace period.
         heard: when the last message about it came.
         ended: when both answer and end of output had come.
     """
 
-    def __init__(self, request: str, limit: int) -> None:
+    def __init__(self, request: str, limit: int, remedy: str = "") -> None:
         self.request = request
-        self.outputs = Gathering(limit)
+        self.outputs = Gathering(limit, remedy)
         self.changed = asyncio.Event()
         self.reply: Mapping[str, object] | None = None
         self.idle = False
         self.stopped: Literal["timeout", "interrupted"] | None = None
-        self.kill_at: float | None = None
+        self.stopping = asyncio.Event()
         self.started = time.monotonic()
         self.heard = self.started
         self.ended: float | None = None

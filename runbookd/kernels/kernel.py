@@ -37,9 +37,10 @@ from runbookd.kernels.values import (
 from runbookd.kernels.wire import Message, Wire
 from runbookd.model import JsonText
 
-__all__ = ["Kernel", "KernelOptions", "KernelOutput", "OnOutput", "Outcome"]
+__all__ = ["Kernel", "KernelOptions", "KernelOutput", "OnOutput", "Outcome", "Settled"]
 
 OnOutput = Callable[[KernelOutput], Awaitable[None]]
+Settled = Callable[[], Awaitable[None]]
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +51,12 @@ _IDLE_LOST_S = 5.0
 _ORDERLY_S = 1.0
 _UNKILLABLE_S = 5.0
 _VALUES_TIMEOUT_S = 20.0
+# A message may always be so long, however little of it is kept: it is cut, and not left out.
+_ALWAYS_PARSED = 4 * 1024 * 1024
+
+
+async def _nothing() -> None:
+    """Nothing is left to do once outputs were handed over."""
 
 
 class Kernel:
@@ -108,7 +115,8 @@ class Kernel:
         spec = find_kernelspec(options.kernelspec)
         prepare_scratch(options.scratch)
         try:
-            wire = Wire(options.scratch, curve=spec.curve)
+            longest = max(options.output_limit, _ALWAYS_PARSED)
+            wire = Wire(options.scratch, curve=spec.curve, longest=longest)
         except OSError as error:
             raise _no_room(options, error) from None
         try:
@@ -149,10 +157,20 @@ class Kernel:
         await self._died.wait()
         return self.why
 
-    async def execute(self, source: str, on_output: OnOutput, timeout_s: float = 60.0) -> Outcome:
+    async def execute(
+        self,
+        source: str,
+        on_output: OnOutput,
+        timeout_s: float = 60.0,
+        *,
+        settled: Settled = _nothing,
+    ) -> Outcome:
         """Run ``source`` and wait for its end.
 
         All that the kernel puts out meanwhile goes to ``on_output``, in order, before this returns.
+        Whenever everything that is there has been handed over, ``settled`` is called: who gathers
+        outputs lets go of them then.
+
         At ``timeout_s`` seconds the kernel is interrupted, and killed when that does not help
         within the grace period. If this call is cancelled or ``on_output`` raises, nobody can tell
         any more what the source does: the kernel is killed and the exception goes on.
@@ -163,7 +181,7 @@ class Kernel:
         """
         self._check_free()
         execution = self._begin(self._wire.ask_execute(source))
-        await self._follow(execution, on_output, timeout_s)
+        await self._follow(execution, on_output, timeout_s, settled)
         return execution.outcome(timeout_s, self.why)
 
     async def interrupt(self) -> None:
@@ -245,39 +263,57 @@ class Kernel:
             )
 
     def _begin(self, request: str, limit: int | None = None) -> Execution:
-        self._current = Execution(request, limit or self._options.output_limit)
+        remedy = f"`output` of lanes.{self.lane} in the policy is the limit"
+        self._current = Execution(request, limit or self._options.output_limit, remedy)
         return self._current
 
-    async def _follow(self, execution: Execution, on_output: OnOutput, timeout_s: float) -> None:
+    async def _follow(
+        self,
+        execution: Execution,
+        on_output: OnOutput,
+        timeout_s: float,
+        settled: Settled = _nothing,
+    ) -> None:
         """Deliver outputs until the execution has ended, whichever way."""
+        # Beside the delivery, which may be slow: the time limit holds all the same.
+        clock = asyncio.create_task(self._limit_time(execution, execution.started + timeout_s))
         try:
             while not self._is_over(execution):
                 execution.changed.clear()
-                for output in execution.outputs.take(time.monotonic()):
+                outputs = execution.outputs.take(time.monotonic())
+                for output in outputs:
                     await on_output(output)
-                await self._step(execution, execution.started + timeout_s)
+                if outputs:
+                    await settled()
+                await self._step(execution)
             for output in execution.outputs.flush():
                 await on_output(output)
+            await settled()
         except BaseException:
             if not self._is_over(execution):
                 self._kill("nobody could follow what its cell did")
             raise
         finally:
+            clock.cancel()
             self._current = None
+
+    async def _limit_time(self, execution: Execution, deadline: float) -> None:
+        """Interrupt at the deadline; kill what does not stop, whoever interrupted it."""
+        await _wait(execution.stopping, deadline)
+        if self._is_over(execution):
+            return
+        self._stop(execution, "timeout", again=False)
+        await asyncio.sleep(self._options.grace_s)
+        if not self._is_over(execution):
+            self._kill("its cell did not stop when it was interrupted")
 
     def _is_over(self, execution: Execution) -> bool:
         return execution.ended is not None or self._gone.is_set()
 
-    async def _step(self, execution: Execution, deadline: float) -> None:
+    async def _step(self, execution: Execution) -> None:
         """Act on what is due now, then wait for the next thing to happen."""
         now = time.monotonic()
-        wake = [deadline if execution.stopped is None else None, execution.kill_at]
-        if execution.stopped is None and now >= deadline:
-            self._stop(execution, "timeout")
-            return
-        if execution.kill_at is not None and now >= execution.kill_at:
-            self._kill("its cell did not stop when it was interrupted")
-            wake = []
+        wake = [execution.outputs.due]
         if execution.reply is not None:
             # The end of the output got lost; what came is kept, and the loss is said.
             if now - execution.heard > _IDLE_LOST_S:
@@ -287,13 +323,17 @@ class Kernel:
                 execution.finish_part()
                 return
             wake.append(execution.heard + _IDLE_LOST_S)
-        wake.append(execution.outputs.due)
         await _wait(execution.changed, min((at for at in wake if at is not None), default=None))
 
-    def _stop(self, execution: Execution, why: Literal["timeout", "interrupted"]) -> None:
+    def _stop(
+        self, execution: Execution, why: Literal["timeout", "interrupted"], *, again: bool = True
+    ) -> None:
+        """Interrupt an execution; one that was interrupted already only if ``again``."""
         if execution.stopped is None:
             execution.stopped = why
-            execution.kill_at = time.monotonic() + self._options.grace_s
+            execution.stopping.set()
+        elif not again:
+            return
         self._send_interrupt()
         execution.changed.set()
 
@@ -417,7 +457,7 @@ class Kernel:
             self._shell_heard.set()
         current = self._current
         if current is not None and request == current.request:
-            current.reply = message["content"]
+            current.reply = _reply(message)
             current.heard = time.monotonic()
             current.finish_part()
 
@@ -436,9 +476,21 @@ class Kernel:
             return
         # Threads of earlier cells print too; it is put down to the cell that runs now.
         due = current.outputs.due
-        current.outputs.add(kind, content, now)
+        if "too_long" in message:
+            current.outputs.leave_out(message["too_long"])
+        else:
+            current.outputs.add(kind, content, now)
         if current.outputs.due != due:
             current.changed.set()
+
+
+def _reply(message: Message) -> Mapping[str, object]:
+    """What a reply says. One that is too long is an error: nobody looked whether it was one."""
+    if "too_long" not in message:
+        content: Mapping[str, object] = message["content"]
+        return content
+    said = f"the kernel's answer of {message['too_long']} bytes is too long to be taken"
+    return {"status": "error", "evalue": said}
 
 
 def _no_room(options: KernelOptions, error: OSError) -> KernelUnavailable:

@@ -20,7 +20,7 @@ GATHER_S = 0.05
 GATHER_CHARS = 64 * 1024
 
 # A piece costs more than its characters: a line in the record, a blob, a row on a screen.
-_PIECE_COST = 200
+_PIECE_COST = 1000
 _ERROR_RESERVE = 64 * 1024
 
 
@@ -29,10 +29,12 @@ class KernelOutput:
     """One piece of output. ``mimes`` holds the representations of the same thing.
 
     Text is ``str`` and can be encoded as UTF-8; images and other binary types are ``bytes``.
+    ``cut`` says that a text went on, and that the rest was not kept: its end may be half a secret.
     """
 
     channel: OutputChannel
     mimes: Mapping[str, str | bytes]
+    cut: bool = False
 
 
 class Gathering:
@@ -40,10 +42,12 @@ class Gathering:
 
     Args:
         limit: bytes of output that are kept.
+        remedy: what to do about the limit, for the note that says that it was reached.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, remedy: str = "") -> None:
         self._limit = limit
+        self._remedy = f"; {remedy}" if remedy else ""
         self._used = 0
         self._full = False
         self._last_error_kept = False
@@ -78,6 +82,15 @@ class Gathering:
             case _:
                 return
 
+    def leave_out(self, size: int) -> None:
+        """Say that one output of ``size`` bytes was too long to be kept."""
+        self._close()
+        note = f"[runbookd: one output of {size} bytes was not kept{self._remedy}]\n"
+        self._used += _PIECE_COST
+        if not self._full:
+            self._ready.append(KernelOutput("stderr", {"text/plain": note}))
+        self._note_overflow()
+
     def take(self, now: float) -> list[KernelOutput]:
         """The pieces that are due at ``now``, in order."""
         if self._text and now >= self._since + GATHER_S:
@@ -103,7 +116,7 @@ class Gathering:
             text = data[:room].decode(errors="ignore")
         self._used += len(data)
         self._gather(channel, text, now)
-        self._note_overflow()
+        self._note_overflow(cut=True)
 
     def _gather(self, channel: OutputChannel, text: str, now: float) -> None:
         if channel != self._channel:
@@ -116,10 +129,10 @@ class Gathering:
         if self._chars >= GATHER_CHARS:
             self._close()
 
-    def _close(self) -> None:
-        if self._text:
+    def _close(self, *, cut: bool = False) -> None:
+        if self._text or cut:
             text = "".join(self._text)
-            self._ready.append(KernelOutput(self._channel, {"text/plain": text}))
+            self._ready.append(KernelOutput(self._channel, {"text/plain": text}, cut))
             self._text = []
             self._chars = 0
 
@@ -145,17 +158,18 @@ class Gathering:
         if self._full and self._last_error_kept:
             return
         self._last_error_kept = self._full
+        cut = len(text) > _ERROR_RESERVE
         text = text[:_ERROR_RESERVE]
         self._used += _PIECE_COST + _size(text)
         self._close()
-        self._ready.append(KernelOutput("error", {"text/plain": text}))
+        self._ready.append(KernelOutput("error", {"text/plain": text}, cut))
         self._note_overflow()
 
-    def _note_overflow(self) -> None:
+    def _note_overflow(self, *, cut: bool = False) -> None:
         if self._used > self._limit and not self._full:
             self._full = True
-            self._close()
-            note = f"[runbookd: output beyond {self._limit} bytes was not kept]\n"
+            self._close(cut=cut)
+            note = f"[runbookd: output beyond {self._limit} bytes was not kept{self._remedy}]\n"
             self._ready.append(KernelOutput("stderr", {"text/plain": note}))
 
 

@@ -8,11 +8,13 @@ a moment.
 """
 
 import asyncio
+import hmac
+import json
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,12 +28,16 @@ from runbookd.kernels.ports import free_ports
 log = structlog.get_logger(__name__)
 
 Message = Mapping[str, Any]
-"""A message as jupyter_client unpacks it: header, parent_header, metadata, content, buffers."""
+"""A message as jupyter_client unpacks it: header, parent_header, metadata, content, buffers.
+
+One that is too long to be looked into has its size as ``too_long``, and no content.
+"""
 
 # What the daemon is ready to take into memory at once; more ends the connection.
 _MAX_MESSAGE = 256 * 1024 * 1024
 _PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 _LONGEST_TURN_S = 0.01
+_LONGEST_HEADER = 64 * 1024
 
 
 class Wire:
@@ -40,9 +46,12 @@ class Wire:
     Args:
         folder: the kernel's scratch folder; a new one, private to the owner, is made in it.
         curve: encrypt; only for kernels whose spec says that they can.
+        longest: bytes of the longest message whose content is looked into. Parsing one holds up
+            everything else in this process, so what could not be kept anyway is not parsed.
     """
 
-    def __init__(self, folder: Path, *, curve: bool) -> None:
+    def __init__(self, folder: Path, *, curve: bool, longest: int = _MAX_MESSAGE) -> None:
+        self._longest = longest
         ports = free_ports(len(_PORTS), secrets.SystemRandom())
         self.folder = Path(tempfile.mkdtemp(prefix=".wire-", dir=folder))
         self.connection_file = self.folder / "connection.json"
@@ -145,16 +154,34 @@ class Wire:
     async def _take_all(
         self, socket: zmq.Socket[bytes], channel: str, handle: Callable[[Message], None]
     ) -> None:
-        session = self._client.session
         turn = time.monotonic()
         while int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             frames = socket.recv_multipart(zmq.NOBLOCK)
             try:
-                _, rest = session.feed_identities(frames)
-                handle(session.deserialize(rest))
+                handle(self._unpacked(frames))
             except Exception as error:  # noqa: BLE001 - a kernel can send anything at all
                 log.warning("kernel message not understood", channel=channel, error=repr(error))
             # A flood is always ready: let others have their turn.
             if time.monotonic() - turn > _LONGEST_TURN_S:
                 await asyncio.sleep(0)
                 turn = time.monotonic()
+
+    def _unpacked(self, frames: Sequence[bytes]) -> Message:
+        """The message in these frames. Raises ValueError and others when it is none of ours."""
+        session = self._client.session
+        _, rest = session.feed_identities(frames)
+        size = sum(map(len, rest))
+        if size <= self._longest:
+            found: Message = session.deserialize(rest)
+            return found
+        signature, header, parent = rest[:3]
+        if len(header) + len(parent) > _LONGEST_HEADER:
+            raise ValueError(f"a message of {size} bytes")
+        if not hmac.compare_digest(session.sign(rest[1:5]), signature):
+            raise ValueError(f"a message of {size} bytes, not signed with the kernel's key")
+        return {
+            "header": json.loads(header),
+            "parent_header": json.loads(parent),
+            "content": {},
+            "too_long": size,
+        }

@@ -18,6 +18,7 @@ from runbookd.record.patterns import Pattern, compile_pattern
 _MARK = re.compile(r"\[redacted:([ -Z^-~]{1,200})\]")
 _NOT_IN_A_MARK = re.compile(r"[^ -Z^-~]")
 _MAX_RULE = 200
+_REACH = 32 * 1024
 _KEY_BODY = r"[A-Za-z0-9+/=\s:,.\\-]"
 
 KNOWN_TOKENS: tuple[tuple[str, str], ...] = (
@@ -46,6 +47,8 @@ KNOWN_TOKENS: tuple[tuple[str, str], ...] = (
         r"|[A-Za-z0-9._~+/=-]{16,})",
     ),
     ("bearer", r"[Bb](?:earer|EARER)\s{1,8}[A-Za-z0-9._~+/=-]{16,}"),
+    # Where a kernel finds its connectors. Whoever knows it may use them while the kernel lives.
+    ("connector-address", r"127\.0\.0\.1:[0-9]{1,5}/[A-Za-z0-9_-]{43}"),
     ("url-password", r"://[^\s:/@]{0,256}:[^\s/@]{1,1024}@"),
     (
         "private-key",
@@ -131,6 +134,18 @@ class Redactor:
         if "[redacted:" in text:
             fired |= self.rules.intersection(_MARK.findall(text))
         return _marked(text, 0, len(text), spans), tuple(sorted(fired))
+
+    def beginning(self, text: str, length: int) -> str:
+        """At most ``length`` characters of ``text`` without secrets, cut only after these are out.
+
+        Where ``text`` is so long that not all of it is looked at, what could be the beginning of a
+        secret there is left out.
+        """
+        stream, reach = self.stream(), length + _REACH
+        clean = stream.feed(text[:reach])
+        if len(text) <= reach:
+            clean += stream.flush()
+        return clean[:length]
 
     def stream(self) -> "StreamRedactor":
         """For one text that comes in pieces."""

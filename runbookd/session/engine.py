@@ -12,7 +12,7 @@ from typing import Any, Literal, assert_never
 
 import structlog
 
-from runbookd.api import Accepted, Command, Decided
+from runbookd.api import Accepted, CloseSession, Command, Decided, RunAdhoc, RunCell
 from runbookd.approvals.channel import Channel
 from runbookd.approvals.request import RequestDocument, document_digest
 from runbookd.approvals.view import RequestView
@@ -115,6 +115,9 @@ class Session:
             lanes=lanes,
             read_only=self._read_only,
         )
+        # Whoever needs the read-only kernel's attention takes the first, then the second. Nobody
+        # waits for a kernel while holding the second, so decisions are never late.
+        self._hands = asyncio.Lock()
         self._lock = asyncio.Lock()
         self._tasks: asyncio.TaskGroup | None = None
         self._ending = asyncio.Event()
@@ -247,6 +250,28 @@ class Session:
                 "the record of this session cannot be extended any more",
                 "look at the disk; then open a new session",
             )
+        if not isinstance(command, RunCell | RunAdhoc | CloseSession):
+            return await self._command(command, actor, {})
+        async with self._hands:
+            return await self._command(command, actor, await self._inputs(command, actor))
+
+    async def _inputs(self, command: Command, actor: Actor) -> dict[str, str]:
+        """The inputs of the cell for which ``command`` asks approval, if that is what it does.
+
+        The kernel may take its time, so decisions are taken meanwhile; whoever gets the inputs has
+        to look again what the command leads to now.
+        """
+        if not isinstance(command, RunCell):
+            return {}
+        async with self._lock:
+            step = rules.step_for(self.state, command, actor.id, self._tools.clock.now())
+            names = self._cells[step.cell].inputs if isinstance(step, rules.Ask) else ()
+            if not names:
+                return {}
+        kernel = await self._read_only.kernel(self._serving())
+        return await kernel.read(names)
+
+    async def _command(self, command: Command, actor: Actor, inputs: dict[str, str]) -> Accepted:
         async with self._lock:
             now = self._tools.clock.now()
             step = rules.step_for(self.state, command, actor.id, now)
@@ -260,7 +285,7 @@ class Session:
                 case rules.RunSource():
                     return await self._run_source(step.source, actor)
                 case rules.Ask():
-                    return await self._ask(step, actor, now)
+                    return await self._ask(step, actor, now, inputs)
                 case rules.Execute():
                     return await self._execute(step.request, actor)
                 case rules.InterruptRun():
@@ -317,13 +342,14 @@ class Session:
 
     # ---- approvals -------------------------------------------------------------------------
 
-    async def _ask(self, step: rules.Ask, actor: Actor, now: datetime) -> Accepted:
+    async def _ask(
+        self, step: rules.Ask, actor: Actor, now: datetime, inputs: dict[str, str]
+    ) -> Accepted:
         cell = self._cells[step.cell]
+        if set(inputs) != set(cell.inputs):
+            # A request was open when we looked, and no longer is.
+            raise CommandRefused("the request for this cell has just ended", "ask again")
         policies = self._tools.policies()
-        inputs: dict[str, str] = {}
-        if cell.inputs:
-            kernel = await self._read_only.kernel(self._serving())
-            inputs = await kernel.read(cell.inputs)
         wanted = asking.gate_of(self.state, self._runbook, cell, policies)
         document = asking.document(
             state=self.state,
@@ -431,7 +457,7 @@ class Session:
     async def _after_decision(self, request: str, run_now: bool) -> None:
         try:
             if run_now:
-                async with self._lock:
+                async with self._hands, self._lock:
                     approved = self.state.requests[request].state == "approved"
                     if approved and self.state.running is None:
                         await self._execute(request, DAEMON)

@@ -26,6 +26,9 @@ from runbookd.session.readonly import ReadOnlyLane
 _MAX_OUTPUTS = 256 * 1024
 """Characters of all values together that are handed back: more would not fit into a line."""
 
+_MAX_ERROR = 4096
+"""Characters of an error in the record; the whole of it is among the outputs."""
+
 
 class Executions:
     """The executions of one session; the engine sees to it that there is one at a time."""
@@ -191,11 +194,13 @@ class Executions:
         kernel.attribute(execution, cell, request)
         self._kernel = kernel
         try:
-            outcome = await kernel.execute(source, sink.take, timeout_s=timeout_s)
+            outcome = await kernel.execute(
+                source, sink.take, settled=sink.settle, timeout_s=timeout_s
+            )
         finally:
             self._kernel = None
         await sink.finish()
-        error = self._redactor.text(outcome.error)[0]
+        error = self._redactor.beginning(outcome.error, _MAX_ERROR)
         return FinishedData(
             execution=execution,
             status=outcome.status,

@@ -12,7 +12,7 @@ from runbookd.approvals.request import RequestDocument
 from runbookd.errors import KernelUnavailable, RecordUnwritable, RunbookError
 from runbookd.events import ConnectorData, ConnectorRequested, Lane, OutputChannel, SandboxLevel
 from runbookd.kernels.connectors import ConnectorProxy, ConnectorRule, Grant
-from runbookd.kernels.kernel import Kernel, KernelOptions, Outcome
+from runbookd.kernels.kernel import Kernel, KernelOptions, Outcome, Settled
 from runbookd.kernels.outputs import KernelOutput
 from runbookd.kernels.sandbox import Sandbox, Walls
 from runbookd.kernels.specs import find_kernelspec, kernelspec_digest
@@ -24,7 +24,7 @@ from runbookd.session.gate import Claim
 from runbookd.session.journal import Journal
 from runbookd.visible import one_line
 
-TakeOutput = Callable[[OutputChannel, Mapping[str, str | bytes]], Awaitable[None]]
+TakeOutput = Callable[[OutputChannel, Mapping[str, str | bytes], bool], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,18 @@ class LaneKernel:
         self.cell, self.request = cell, request
         self.refusals = []
 
-    async def execute(self, source: str, take: TakeOutput, *, timeout_s: float) -> Outcome:
-        """Run ``source``; outputs go to ``take``; never hangs beyond the timeout."""
+    async def execute(
+        self, source: str, take: TakeOutput, *, settled: Settled, timeout_s: float
+    ) -> Outcome:
+        """Run ``source``; outputs go to ``take``; never hangs beyond the timeout.
+
+        ``settled`` is called whenever everything that is there has been taken.
+        """
 
         async def each(output: KernelOutput) -> None:
-            await take(output.channel, output.mimes)
+            await take(output.channel, output.mimes, output.cut)
 
-        return await self._kernel.execute(source, each, timeout_s)
+        return await self._kernel.execute(source, each, timeout_s, settled=settled)
 
     async def interrupt(self) -> None:
         """Interrupt what runs."""

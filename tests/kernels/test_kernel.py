@@ -155,6 +155,7 @@ async def test_a_cell_that_asks_for_input_is_refused_at_once(
     for source in ("input('sure? ')", "import getpass; getpass.getpass()"):
         outcome = await kernel.execute(source, outputs, timeout_s=10)
         assert outcome.status == "error"
+        assert outcome.duration_ms < 1000
         assert outcome.error.startswith("StdinNotImplementedError")
 
 
@@ -195,6 +196,53 @@ async def test_what_cannot_be_interrupted_is_killed(
     assert not is_running(pid)
     async with asyncio.timeout(2):
         assert "did not stop" in await kernel.died()
+
+
+async def test_the_time_limit_holds_while_outputs_are_still_being_taken(
+    start_kernel: StartKernel, tmp_path: Path
+) -> None:
+    kernel = await start_kernel()
+    stopped = tmp_path / "scratch0" / "stopped"
+
+    async def slow(output: KernelOutput) -> None:
+        if "first" in str(output.mimes):
+            async with asyncio.timeout(10):
+                while not stopped.exists():
+                    await asyncio.sleep(0.02)
+
+    outcome = await kernel.execute(
+        "import pathlib, time\nprint('first', flush=True)\n"
+        "try: time.sleep(60)\nfinally: pathlib.Path('stopped').touch()",
+        slow,
+        timeout_s=0.5,
+    )
+    assert outcome.status == "timeout"
+    assert kernel.alive
+
+
+async def test_who_takes_outputs_is_told_when_there_are_no_more_for_now(
+    start_kernel: StartKernel,
+) -> None:
+    kernel = await start_kernel()
+    heard: list[str] = []
+    settled = asyncio.Event()
+
+    async def take(output: KernelOutput) -> None:
+        heard.append(str(output.mimes["text/plain"]))
+
+    async def settle() -> None:
+        heard.append("settled")
+        settled.set()
+
+    running = asyncio.create_task(
+        kernel.execute("import time; print(1, flush=True); time.sleep(60)", take, settled=settle)
+    )
+    async with asyncio.timeout(5):
+        await settled.wait()
+    assert heard == ["1\n", "settled"]
+    await kernel.interrupt()
+    assert (await running).status == "interrupted"
+    assert heard[-1] == "settled"
 
 
 def sleeping() -> bool:

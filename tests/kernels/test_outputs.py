@@ -94,6 +94,32 @@ def test_text_is_kept_up_to_the_limit_and_what_is_missing_is_said(
         assert "was not kept" in text_of(pieces[-1:])
 
 
+@pytest.mark.parametrize("before", [0, 6])
+def test_a_text_that_ends_at_the_limit_is_marked_as_cut(before: int) -> None:
+    gathering = Gathering(10)
+    gathering.add("stream", stream("x" * before), 0.0)
+    gathering.add("stream", stream("y" * 20), 0.0)
+    text, note = gathering.flush()
+    assert text.mimes["text/plain"] == "x" * before + "y" * (10 - before)
+    assert (text.cut, note.cut) == (True, False)
+
+
+def test_a_long_traceback_is_marked_as_cut() -> None:
+    gathering = Gathering(1_000_000)
+    gathering.add("error", {"traceback": ["x" * 100_000]}, 0.0)
+    gathering.add("error", {"traceback": ["x" * 1000]}, 0.0)
+    assert [piece.cut for piece in gathering.flush()] == [True, False]
+
+
+def test_notes_about_a_limit_say_what_sets_it() -> None:
+    gathering = Gathering(10, "see the policy")
+    gathering.leave_out(5000)
+    gathering.add("stream", stream("y" * 20), 0.0)
+    said = [str(piece.mimes["text/plain"]) for piece in gathering.flush()]
+    assert said[0] == "[runbookd: one output of 5000 bytes was not kept; see the policy]\n"
+    assert "beyond 10 bytes was not kept; see the policy" in said[-1]
+
+
 def test_many_small_displays_count_towards_the_limit() -> None:
     gathering = Gathering(10_000)
     for _ in range(1000):
@@ -104,7 +130,7 @@ def test_many_small_displays_count_towards_the_limit() -> None:
 
 
 def test_text_that_utf_8_cannot_hold_becomes_its_escape() -> None:
-    gathering = Gathering(1000)
+    gathering = Gathering(10_000)
     gathering.add("stream", stream("a\ud800b"), 0.0)
     gathering.add("error", {"traceback": ["\udfff"]}, 0.0)
     assert [piece.mimes["text/plain"] for piece in gathering.flush()] == ["a\\ud800b", "\\udfff"]

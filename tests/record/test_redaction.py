@@ -115,9 +115,29 @@ TOKENS = {
     "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc_DEF-123",
     "authorization": "Authorization: Basic dXNlcjpwYXNz",
     "bearer": "Bearer abcdefghijklmnop.qrst",
+    "connector-address": "127.0.0.1:40123/" + "aZ0_-" * 8 + "abc",
     "url-password": "://user:pa$$w0rd@",
     "private-key": "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc=\n-----END RSA PRIVATE KEY-----",
 }
+
+
+SECRET = "hunter2-the-password"
+
+
+@pytest.mark.parametrize("kept", range(1, 20))
+def test_a_beginning_is_cut_only_after_its_secrets_are_out(kept: int) -> None:
+    redactor = Redactor({"env": SECRET})
+    clean = redactor.beginning("x" * (4096 - kept) + SECRET + " and more", 4096)
+    assert clean == ("x" * (4096 - kept) + "[redacted:env] and more")[:4096]
+
+
+@pytest.mark.parametrize("kept", range(1, len(SECRET)))
+def test_where_looking_ends_no_half_of_a_secret_is_left(kept: int) -> None:
+    long = "a-very-long-secret" * 2000
+    redactor = Redactor({"long": long, "env": SECRET})
+    # The first becomes one short mark, so that what stands behind it moves to the front.
+    clean = redactor.beginning(long + "x" * (4096 + 32 * 1024 - len(long) - kept) + SECRET, 4096)
+    assert SECRET[:kept] not in clean
 
 
 def test_every_built_in_rule_is_tested() -> None:

@@ -321,6 +321,61 @@ async def test_a_decision_is_on_the_disk_and_signed_before_anybody_is_told(
     assert types[at + 1] == "checkpoint"
 
 
+# ---- inputs that a kernel does not hand over -------------------------------------------------
+
+
+async def reading(daemon: Daemon, ground: Ground, session: str) -> "asyncio.Task[Any]":
+    """Alice asks for a cell whose inputs the kernel holds back."""
+    ground.may_read.clear()
+    asking = asyncio.create_task(daemon.command(session, RunCell(cell="fix")))
+    async with asyncio.timeout(5):
+        await ground.reading.wait()
+    return asking
+
+
+async def test_decisions_and_notes_are_taken_while_inputs_are_being_read(
+    daemon: Daemon, ground: Ground
+) -> None:
+    session = await daemon.open(BOOK)
+    other = await ask(daemon, session, "restart")
+    asking = await reading(daemon, ground, session)
+    async with asyncio.timeout(5):
+        assert (await daemon.console(other, "dana")).accepted
+        await daemon.command(session, AddNote(text="it hangs"))
+        await daemon.command(session, RevokeRequest(request=other, reason="not now"))
+    assert not asking.done()
+    ground.may_read.set()
+    assert (await asking).request is not None
+
+
+async def test_nothing_else_uses_the_kernel_while_inputs_are_being_read(
+    daemon: Daemon, ground: Ground
+) -> None:
+    session = await daemon.open(BOOK)
+    asking = await reading(daemon, ground, session)
+    running = asyncio.create_task(daemon.command(session, RunCell(cell="look")))
+    await daemon.command(session, AddNote(text="it hangs"))
+    assert "cell.started" not in daemon.types(session)
+    ground.may_read.set()
+    await asking
+    await running
+    types = daemon.types(session)
+    assert types.index("approval.requested") < types.index("cell.started")
+    await daemon.settled(session)
+
+
+async def test_who_lost_the_seat_while_inputs_were_read_asks_for_nothing(
+    daemon: Daemon, ground: Ground
+) -> None:
+    session = await daemon.open(BOOK)
+    asking = await reading(daemon, ground, session)
+    await daemon.command(session, TakeDriver(reason="handover"), who="bob")
+    ground.may_read.set()
+    with pytest.raises(CommandRefused, match="bob drives"):
+        await asking
+    assert "approval.requested" not in daemon.types(session)
+
+
 async def test_the_first_decision_wins_and_later_ones_are_told_whose_it_was(
     daemon: Daemon,
 ) -> None:

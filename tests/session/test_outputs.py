@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,6 +33,10 @@ class Sink(OutputSink):
         )
         self.folder = folder
         self.journal = journal
+
+    async def take(self, channel: Any, mimes: Any, cut: bool = False) -> None:
+        await super().take(channel, mimes, cut)
+        await self.settle()
 
     async def events(self) -> list[CellOutput]:
         raw = b"".join([piece async for piece in self.journal.follow(2, live=False)])
@@ -132,6 +138,74 @@ async def test_however_a_stream_is_cut_the_record_says_the_same(
         assert said.replace("[redacted:env]", "") == "a  b  c"
     finally:
         await writer.close()
+
+
+async def test_what_stands_before_a_cut_cannot_be_half_a_secret(sink: Sink) -> None:
+    for channel in ("stdout", "error"):
+        await sink.take(channel, {"text/plain": f"password: {SECRET[:-1]}"}, cut=True)
+    await sink.finish()
+    assert await sink.text("stdout") == "password: "
+    assert await sink.text("error") == "password: "
+
+
+async def test_many_small_outputs_share_a_write_and_keep_their_order(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appended: list[int] = []
+    append = sink.journal.append
+
+    async def counted(*events: Any) -> Any:
+        appended.append(len(events))
+        return await append(*events)
+
+    monkeypatch.setattr(sink.journal, "append", counted)
+    for number in range(100):
+        await OutputSink.take(sink, "display", {"text/plain": str(number)})
+    await sink.finish()
+    assert len(appended) < 10
+    assert [content.text for content in await sink.contents()] == [str(n) for n in range(100)]
+
+
+async def test_outputs_that_fill_a_line_wait_for_few_others(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appended: list[int] = []
+    append = sink.journal.append
+
+    async def counted(*events: Any) -> Any:
+        appended.append(len(events))
+        return await append(*events)
+
+    monkeypatch.setattr(sink.journal, "append", counted)
+    for _ in range(20):
+        await OutputSink.take(sink, "display", {"text/plain": "x" * INLINE_BYTES})
+    await sink.finish()
+    assert max(appended) <= 4
+
+
+@pytest.mark.parametrize("channel", ["stdout", "result"])
+async def test_a_long_text_is_redacted_beside_the_loop_and_in_pieces(
+    tmp_path: Path, channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, writer = await make(tmp_path / "session")
+    seen: list[tuple[bool, int]] = []
+    spans = Redactor.spans
+
+    def watched(self: Redactor, text: str, begin: int = 0) -> Any:
+        seen.append((threading.current_thread() is threading.main_thread(), len(text)))
+        return spans(self, text, begin)
+
+    monkeypatch.setattr(Redactor, "spans", watched)
+    try:
+        text = f"{'x' * 65_530}{SECRET}{'y' * 500_000}"
+        await made.take(channel, {"text/plain": text})
+        await made.finish()
+        [content] = await made.contents()
+        assert made.blob(content) == text.replace(SECRET, "[redacted:env]")
+    finally:
+        await writer.close()
+    assert max(length for _, length in seen) < 70_000
+    assert all(length < 1000 for on_loop, length in seen if on_loop)
 
 
 async def test_a_long_output_becomes_a_blob_without_its_secrets(sink: Sink) -> None:

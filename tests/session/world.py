@@ -147,7 +147,7 @@ class Ground:
     """What kernels are made of here, and all they did.
 
     ``holding`` lets executions wait until :meth:`release`; ``outputs`` come from every execution;
-    ``values`` are what variables hold.
+    ``values`` are what variables hold; nobody gets them while ``may_read`` is not set.
     """
 
     def __init__(self, clock: ManualClock, level: str = "full") -> None:
@@ -161,6 +161,9 @@ class Ground:
         self.outcome = Outcome("ok", 1)
         self.start_error: Exception | None = None
         self.bind_error: Exception | None = None
+        self.reading = asyncio.Event()
+        self.may_read = asyncio.Event()
+        self.may_read.set()
         self._released = asyncio.Event()
         self._ids = itertools.count(1)
 
@@ -210,11 +213,12 @@ class LogKernel:
     def attribute(self, execution: str, cell: str | None, request: str | None) -> None:
         self.execution, self.cell, self.request = execution, cell, request
 
-    async def execute(self, source: str, take: Any, *, timeout_s: float) -> Outcome:
+    async def execute(self, source: str, take: Any, *, settled: Any, timeout_s: float) -> Outcome:
         del timeout_s
         self.ground.ran.append(Ran(self, source))
         for channel, mimes in self.ground.outputs:
             await take(channel, mimes)
+        await settled()
         await self.ground.wait()
         return self.ground.outcome
 
@@ -223,6 +227,8 @@ class LogKernel:
         self.ground.release()
 
     async def read(self, names: Iterable[str]) -> dict[str, str]:
+        self.ground.reading.set()
+        await self.ground.may_read.wait()
         return {name: self.ground.values[name] for name in names}
 
     async def bind(self, values: Mapping[str, str]) -> None:
