@@ -404,6 +404,11 @@ class Exchange:
             "error": f"runbookd: {error}",
             "lane": self._grant.lane,
             "connector": self._connector[:100],
+            # kubectl shows the text of a Status, and of anything else only "unknown".
+            "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Failure",
+            "message": f"runbookd: {error}",
         }
         return answer(status, body, refused=refused)
 

@@ -109,9 +109,9 @@ class Backend:
 
 
 class Server(uvicorn.Server):
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, **more: Any) -> None:
         super().__init__(
-            uvicorn.Config(app, http="h11", ws="none", lifespan="off", log_config=None)
+            uvicorn.Config(app, http="h11", ws="none", lifespan="off", log_config=None, **more)
         )
         self.ready = asyncio.Event()
 
