@@ -47,6 +47,7 @@ _log = structlog.get_logger(__name__)
 _NOTICE_S = 0.1
 _LAST_WORDS_S = 0.15
 _ASK_AGAIN_S = 0.25
+_ASK_ANSWERING_AGAIN_S = 0.02
 _IDLE_LOST_S = 5.0
 _ORDERLY_S = 1.0
 _UNKILLABLE_S = 5.0
@@ -388,7 +389,7 @@ class Kernel:
         """Wait for an answer on the shell channel and a message on iopub.
 
         The kernel publishes into the void until our subscription has reached it, so we ask again
-        until both have been heard.
+        until both have been heard: soon again once it answers at all.
         """
         deadline = time.monotonic() + self._options.start_timeout_s
         while not (self._shell_heard.is_set() and self._iopub_heard.is_set()):
@@ -404,9 +405,9 @@ class Kernel:
                     f"see {self.log_path}",
                 )
             self._info_requests.add(self._wire.ask_info())
-            until = time.monotonic() + _ASK_AGAIN_S
-            await _wait(self._shell_heard, until)
-            await _wait(self._iopub_heard, until)
+            await _wait(self._shell_heard, time.monotonic() + _ASK_AGAIN_S)
+            if self._shell_heard.is_set():
+                await _wait(self._iopub_heard, time.monotonic() + _ASK_ANSWERING_AGAIN_S)
 
     async def _tend(self) -> None:
         """Read what the kernel says, and watch its process, until it is gone."""
