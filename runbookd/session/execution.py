@@ -212,14 +212,14 @@ class Executions:
     def _hint(self, kernel: LaneKernel, error: str) -> str:
         """What the lane has to do with an error, for people."""
         if kernel.lane != "read-only":
-            return ""
+            return explain(error, kernel.lane)
         if error.startswith("NameError") and self._journal.state.kernels_lost:
             return (
                 "The read-only kernel was started anew meanwhile, and what earlier steps had set "
                 "went with the old one; run those steps again"
             )
         refusals = [f"runbookd: {refusal}" for refusal in kernel.refusals]
-        return explain("\n".join([*refusals, error]))
+        return explain("\n".join([error, *refusals]))
 
 
 def _never_ran(execution: str, error: RunbookdError) -> FinishedData:

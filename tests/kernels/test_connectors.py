@@ -89,6 +89,14 @@ async def test_head_and_empty_answers_pass(
     assert [event.status for event in bench.events] == [200, 204, 304, 404, 500]
 
 
+async def test_a_long_path_is_recorded_whole_so_that_no_secret_in_it_is_cut(
+    bench: Bench, backend: Backend, client: httpx.AsyncClient
+) -> None:
+    grant = bench.proxy.grant("read-only", [rule(backend)])
+    await client.get(address(grant) + "/" + "x" * 3000)
+    assert [event.path for event in bench.events] == ["/" + "x" * 3000]
+
+
 async def test_an_answer_is_streamed_while_it_is_made(
     bench: Bench, backend: Backend, client: httpx.AsyncClient
 ) -> None:

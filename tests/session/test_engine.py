@@ -585,6 +585,29 @@ async def test_a_gated_cell_that_fails_uses_the_approval_up(
     assert all(kernel.ended for kernel in ground.kernels if kernel.lane == "gated")
 
 
+@pytest.mark.parametrize("cell", ["look", "fix"])
+async def test_a_limit_that_a_cell_reached_is_explained_in_either_lane(
+    daemon: Daemon, ground: Ground, cell: str
+) -> None:
+    session = await daemon.open(BOOK)
+    if cell == "fix":
+        await approved(daemon, session)
+    ground.outcome = Outcome("error", 5, "MemoryError")
+    await daemon.command(session, RunCell(cell=cell))
+    state = await daemon.settled(session)
+    [run] = state.executions.values()
+    assert f"`memory` of lanes.{run.lane} in the policy" in run.lane_hint
+
+
+async def test_an_error_is_cut_after_its_secrets_are_out(daemon: Daemon, ground: Ground) -> None:
+    session = await daemon.open(BOOK)
+    ground.outcome = Outcome("error", 5, "x" * 4085 + "AKIA" + "ABCDEFGHIJKLMNOP" + "y" * 9000)
+    await daemon.command(session, RunCell(cell="look"))
+    state = await daemon.settled(session)
+    [run] = state.executions.values()
+    assert run.error == "x" * 4085 + "[redacted:a"
+
+
 async def test_a_cell_that_is_interrupted_while_its_kernel_starts_never_runs(
     daemon: Daemon, ground: Ground
 ) -> None:
