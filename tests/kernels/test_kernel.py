@@ -152,6 +152,7 @@ async def test_a_cell_that_asks_for_input_is_refused_at_once(
     start_kernel: StartKernel, outputs: Outputs
 ) -> None:
     kernel = await start_kernel()
+    await kernel.execute("1 / 0", outputs)  # loads what shows errors, which takes its time
     for source in ("input('sure? ')", "import getpass; getpass.getpass()"):
         outcome = await kernel.execute(source, outputs, timeout_s=10)
         assert outcome.status == "error"
@@ -257,7 +258,7 @@ def sleeping() -> bool:
 async def test_an_interrupt_stops_a_cell_and_its_child(
     start_kernel: StartKernel, outputs: Outputs
 ) -> None:
-    kernel = await start_kernel()
+    kernel = await start_kernel(grace_s=8.0)
     running = asyncio.create_task(
         kernel.execute("import subprocess; subprocess.run(['sleep', '60'])", outputs)
     )
