@@ -218,9 +218,10 @@ def _without(root: Path, hidden: Set[Path], above: Set[Path]) -> Iterator[Path]:
         yield root
         return
     try:
-        entries = sorted(root.iterdir())
+        # By name, and by what the folder itself says of links: asking each costs milliseconds.
+        entries = sorted(os.scandir(root), key=lambda entry: entry.name)
     except OSError:
         return
     for entry in entries:
         if not entry.is_symlink():
-            yield from _without(entry, hidden, above)
+            yield from _without(root / entry.name, hidden, above)
